@@ -1,0 +1,1 @@
+"""The recipe behind the embedded demo checkpoint: Python source, from the standard library."""

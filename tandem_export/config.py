@@ -1,0 +1,233 @@
+"""Frozen configurations of the primary, the drafter, the router and the pair.
+
+They hold what the step functions may specialise on, nothing that moves. Axis letters are those of
+`docs/architecture.md`: `N` query heads, `K` key/value heads, `H` head size, `D` width, `F`
+feed-forward width, `V` vocabulary, `L` layers.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+from tandem_export.errors import ConfigError
+
+
+def _require(ok: bool, name: str, rule: str, got: object) -> None:
+    if not ok:
+        raise ConfigError(f"`{name}` must be {rule}. Got: {got!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RopeConfig:
+    """Rotary embedding, split-half layout.
+
+    `local_theta` is the base of sliding-window layers (Gemma 3); they are never scaled.
+    `linear` divides positions by `factor`; `llama3` is the frequency-dependent rule of Llama 3.1
+    (arXiv 2407.21783, section 3.4.1 and the released configuration).
+    """
+
+    theta: float = 10_000.0
+    local_theta: float | None = None
+    scaling: Literal["none", "linear", "llama3"] = "none"
+    factor: float = 1.0
+    low_freq_factor: float = 1.0
+    high_freq_factor: float = 4.0
+    original_positions: int = 8192
+
+    def __post_init__(self) -> None:
+        _require(self.theta > 0, "rope.theta", "positive", self.theta)
+        _require(self.factor >= 1, "rope.factor", "at least 1", self.factor)
+        kinds = ("none", "linear", "llama3")
+        _require(self.scaling in kinds, "rope.scaling", f"one of {kinds}", self.scaling)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecoderConfig:
+    """One decoder-only transformer of the Llama, Qwen or Gemma families.
+
+    Attributes:
+      query_scale: factor on q before the scores; None means head_size ** -0.5.
+      norm_plus_one: RMSNorm multiplies by (1 + weight) (Gemma) instead of weight.
+      post_norms: a second RMSNorm after attention and after the feed-forward (Gemma 2, 3).
+      attention_softcap, logit_softcap: cap * tanh(x / cap), Gemma 2; None is off.
+      sliding_window: how many positions a local layer sees, itself included; None is off.
+      window_pattern: which layers are local, repeated over the depth: layer j is local when
+        window_pattern[j % len(window_pattern)].
+      embedding_scale: factor on the input embedding (Gemma: sqrt(D)).
+    """
+
+    vocab_size: int
+    num_layers: int
+    width: int
+    num_heads: int
+    num_kv_heads: int
+    head_size: int
+    ff_size: int
+    rope: RopeConfig = RopeConfig()
+    norm_eps: float = 1e-6
+    norm_plus_one: bool = False
+    post_norms: bool = False
+    qk_norm: bool = False
+    activation: Literal["silu", "gelu_tanh"] = "silu"
+    query_scale: float | None = None
+    attention_softcap: float | None = None
+    logit_softcap: float | None = None
+    sliding_window: int | None = None
+    window_pattern: tuple[bool, ...] = ()
+    tied_embedding: bool = True
+    embedding_scale: float = 1.0
+    qkv_bias: bool = False
+    output_bias: bool = False
+    ff_bias: bool = False
+
+    def __post_init__(self) -> None:
+        for name in (
+            "vocab_size",
+            "num_layers",
+            "width",
+            "num_heads",
+            "num_kv_heads",
+            "head_size",
+            "ff_size",
+        ):
+            _require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
+        _require(self.head_size % 2 == 0, "head_size", "even (rotary embedding)", self.head_size)
+        _require(
+            self.num_heads % self.num_kv_heads == 0,
+            "num_heads",
+            f"a multiple of num_kv_heads = {self.num_kv_heads}",
+            self.num_heads,
+        )
+        kinds = ("silu", "gelu_tanh")
+        _require(self.activation in kinds, "activation", f"one of {kinds}", self.activation)
+        _require(
+            self.sliding_window is None or (self.sliding_window >= 1 and any(self.window_pattern)),
+            "sliding_window",
+            "None, or at least 1 with a `window_pattern` that has a local layer",
+            (self.sliding_window, self.window_pattern),
+        )
+        for name in ("attention_softcap", "logit_softcap"):
+            cap = getattr(self, name)
+            _require(cap is None or cap > 0, name, "None or positive", cap)
+
+    @cached_property
+    def scale(self) -> float:
+        """The factor on q k^T."""
+        return self.head_size**-0.5 if self.query_scale is None else self.query_scale
+
+    def is_local(self, layer: int) -> bool:
+        """Whether `layer` attends within the sliding window only."""
+        pattern = self.window_pattern
+        return self.sliding_window is not None and pattern[layer % len(pattern)]
+
+    def window(self, layer: int) -> int | None:
+        """How many positions `layer` sees, or None for all."""
+        return self.sliding_window if self.is_local(layer) else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RouterConfig:
+    """The 2-layer MLP that decides after each drafted token (ruling 5 of the paper page).
+
+    `tau` is the checkpoint's default threshold: draft on while the predicted acceptance is >= tau.
+    """
+
+    top_k: int = 4
+    hidden_size: int = 32
+    tau: float = 0.8
+
+    def __post_init__(self) -> None:
+        _require(self.top_k >= 1, "router.top_k", "at least 1", self.top_k)
+        _require(self.hidden_size >= 1, "router.hidden_size", "at least 1", self.hidden_size)
+        _require(0 <= self.tau <= 1, "router.tau", "between 0 and 1", self.tau)
+
+
+def default_layer_map(primary_layers: int, drafter_layers: int) -> tuple[int, ...]:
+    """Evenly spaced; the last drafter layer reads the last primary layer's output (ruling 1)."""
+    return tuple((j + 1) * primary_layers // drafter_layers for j in range(drafter_layers))
+
+
+@dataclass(frozen=True, kw_only=True)
+class TandemConfig:
+    """A primary and its drafter.
+
+    Attributes:
+      kind: `tandem`: the drafter attends to projected primary rows; `independent`: it has its own
+        view only (the SPEED + Distil baseline).
+      layer_map: for each drafter layer j, the primary activation x^{layer_map[j]} that feeds it:
+        0 is the primary's input embedding, l in 1..L_primary the output of its l-th layer. Empty
+        for an independent drafter.
+    """
+
+    primary: DecoderConfig
+    drafter: DecoderConfig
+    kind: Literal["tandem", "independent"] = "tandem"
+    layer_map: tuple[int, ...] = ()
+    router: RouterConfig | None = None
+
+    def __post_init__(self) -> None:
+        _require(self.kind in ("tandem", "independent"), "kind", "tandem or independent", self.kind)
+        _require(
+            self.drafter.vocab_size == self.primary.vocab_size,
+            "drafter.vocab_size",
+            f"the primary's, {self.primary.vocab_size}",
+            self.drafter.vocab_size,
+        )
+        want = self.drafter.num_layers if self.kind == "tandem" else 0
+        _require(
+            len(self.layer_map) == want,
+            "layer_map",
+            f"{want} entries, one per layer of a tandem drafter",
+            self.layer_map,
+        )
+        last = self.primary.num_layers
+        _require(
+            all(0 <= entry <= last for entry in self.layer_map),
+            "layer_map",
+            f"within 0 (primary embedding) .. {last} (last primary layer)",
+            self.layer_map,
+        )
+
+    @property
+    def is_tandem(self) -> bool:
+        return self.kind == "tandem"
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """A config as plain JSON values; every field is written, defaults too."""
+    return dataclasses.asdict(config)
+
+
+def _build(cls: type, values: dict[str, Any], where: str, nested: dict[str, type]) -> Any:
+    known = {field.name for field in dataclasses.fields(cls)}
+    unknown = sorted(set(values) - known)
+    if unknown:
+        raise ConfigError(f"unknown key {unknown[0]!r} in `{where}`; known keys: {sorted(known)}")
+    ready = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
+    }
+    for name, inner in nested.items():
+        if ready.get(name) is not None:
+            ready[name] = _build(inner, ready[name], f"{where}.{name}", _NESTED.get(inner, {}))
+    try:
+        return cls(**ready)
+    except TypeError as error:
+        raise ConfigError(f"`{where}`: {error}") from error
+
+
+_NESTED: dict[type, dict[str, type]] = {
+    DecoderConfig: {"rope": RopeConfig},
+    TandemConfig: {"primary": DecoderConfig, "drafter": DecoderConfig, "router": RouterConfig},
+}
+
+
+def from_dict(values: dict[str, Any], where: str = "config") -> TandemConfig:
+    """The inverse of `to_dict` for a `TandemConfig`.
+
+    Raises:
+      ConfigError: an unknown or missing key, or a value that breaks a rule; the text names it.
+    """
+    return _build(TandemConfig, values, where, _NESTED[TandemConfig])

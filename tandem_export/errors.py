@@ -1,0 +1,25 @@
+"""The project's exceptions. Everything raised on purpose derives from `TandemError`."""
+
+
+class TandemError(Exception):
+    """Base of every error that the project raises on purpose."""
+
+
+class ConfigError(TandemError, ValueError):
+    """A model, build or sampling option breaks a rule; the text names the option."""
+
+
+class CheckpointError(TandemError, ValueError):
+    """A checkpoint does not agree with itself; the text names file and tensor."""
+
+
+class BundleError(TandemError, ValueError):
+    """A bundle is damaged, expired, of another version, or lacks what was asked of it."""
+
+
+class ExportError(TandemError, RuntimeError):
+    """A graph was traced but its exported form disagrees with the reference."""
+
+
+class RequestError(TandemError, ValueError):
+    """A generation request cannot be served by this bundle; nothing was changed."""

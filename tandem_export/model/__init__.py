@@ -1,0 +1,24 @@
+"""The model: one decoder for primary and drafter, the tandem projections, the router."""
+
+from tandem_export.model.attention import attend, causal_mask
+from tandem_export.model.decoder import Decoder, KeyValue, Pass
+from tandem_export.model.drafter import Drafter
+from tandem_export.model.parameters import PARTS, Params, bind, has_part, initialise, shapes
+from tandem_export.model.router import Router, router_features
+
+__all__ = [
+    "PARTS",
+    "Decoder",
+    "Drafter",
+    "KeyValue",
+    "Params",
+    "Pass",
+    "Router",
+    "attend",
+    "bind",
+    "causal_mask",
+    "has_part",
+    "initialise",
+    "router_features",
+    "shapes",
+]

@@ -1,0 +1,77 @@
+"""Scaled dot-product attention over grouped key/value heads, and the masks it takes.
+
+Keys and values come as `[B, K, S, H]`, the layout of the cache: the TPU compiler reads it without a
+relayout for K > 1.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+# A masked score. Finite, so that a row that sees nothing gives numbers and not NaN.
+MASKED = -1e30
+
+
+def causal_mask(
+    query: Int[Array, "B T"], key: Int[Array, "B S"], window: int | None = None
+) -> Bool[Array, "B T S"]:
+    """Which key positions a query position may see: not later, and inside `window` if given."""
+    distance = query[:, :, None] - key[:, None, :]
+    visible = distance >= 0
+    return visible if window is None else visible & (distance < window)
+
+
+def group_queries(q: Float[Array, "B T N H"], num_kv_heads: int) -> Float[Array, "B K M H"]:
+    """Folds the queries that share a key/value head, and the T tokens, into M = N / K * T rows."""
+    B, T, N, H = q.shape
+    grouped = q.reshape(B, T, num_kv_heads, N // num_kv_heads, H)
+    return grouped.transpose(0, 2, 3, 1, 4).reshape(B, num_kv_heads, -1, H)
+
+
+def ungroup_queries(x: Float[Array, "B K M H"], T: int) -> Float[Array, "B T N H"]:
+    """The inverse of `group_queries`."""
+    B, K, M, H = x.shape
+    return x.reshape(B, K, M // T, T, H).transpose(0, 3, 1, 2, 4).reshape(B, T, -1, H)
+
+
+def scores(
+    q: Float[Array, "B K M H"],
+    k: Float[Array, "B K S H"],
+    mask: Bool[Array, "B T S"],
+    *,
+    scale: float,
+    softcap: float | None,
+) -> Float[Array, "B K M S"]:
+    """Masked scores in float32."""
+    B, K, M, _ = q.shape
+    T, S = mask.shape[1:]
+    raw = jnp.einsum("bkmh,bksh->bkms", q, k, preferred_element_type=jnp.float32) * scale
+    if softcap is not None:
+        raw = jnp.tanh(raw / softcap) * softcap
+    raw = raw.reshape(B, K, M // T, T, S)
+    return jnp.where(mask[:, None, None], raw, MASKED).reshape(B, K, M, S)
+
+
+def attend(
+    q: Float[Array, "B T N H"],
+    parts: list[tuple[Float[Array, "B K S H"], Float[Array, "B K S H"], Bool[Array, "B T S"]]],
+    *,
+    scale: float,
+    softcap: float | None = None,
+) -> Float[Array, "B T N H"]:
+    """Attention over one or several (key, value, mask) parts under one softmax, in q's dtype."""
+    grouped = group_queries(q, parts[0][0].shape[1])
+    logits = [scores(grouped, k, mask, scale=scale, softcap=softcap) for k, _, mask in parts]
+    weights = jax.nn.softmax(
+        logits[0] if len(logits) == 1 else jnp.concatenate(logits, -1), axis=-1
+    ).astype(q.dtype)
+    out, start = None, 0
+    for k, v, _ in parts:
+        share = weights[..., start : start + k.shape[2]]
+        term = jnp.einsum("bkms,bksh->bkmh", share, v)
+        out = term if out is None else out + term
+        start += k.shape[2]
+    assert out is not None
+    return ungroup_queries(out, q.shape[1])

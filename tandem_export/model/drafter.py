@@ -1,0 +1,35 @@
+"""The drafter: a decoder that can attend to projected primary rows (paper, section 3)."""
+
+from __future__ import annotations
+
+from flax import nnx
+from jaxtyping import Array, Float, Int
+
+from tandem_export.config import TandemConfig
+from tandem_export.model.decoder import Decoder, KeyValue
+from tandem_export.model.layers import Linear
+
+
+class Drafter(Decoder):
+    """A decoder plus, when tandem, one projection per layer from primary width to its own."""
+
+    def __init__(self, config: TandemConfig, *, rngs: nnx.Rngs) -> None:
+        super().__init__(config.drafter, rngs=rngs)
+        sizes = (config.primary.width, config.drafter.width)
+        self.projection = nnx.List([Linear(*sizes, rngs=rngs) for _ in config.layer_map])
+        self.layer_map = config.layer_map
+
+    def prefix_key_value(
+        self, primary_activations: list[Float[Array, "M D"]], positions: Int[Array, "B T"]
+    ) -> list[KeyValue]:
+        """Drafter keys and values for positions that the primary has processed.
+
+        yhat^j = projection[j](x^{layer_map[j]}), then the layer's own pre-norm, W_K, W_V and rotary
+        embedding, exactly as for its own rows (ruling 3).
+        """
+        return [
+            layer.key_value(projection(primary_activations[source]), positions)
+            for layer, projection, source in zip(
+                self.layers, self.projection, self.layer_map, strict=True
+            )
+        ]

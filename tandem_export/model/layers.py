@@ -1,0 +1,58 @@
+"""The building blocks of the decoder: linear map, RMSNorm, gated feed-forward.
+
+Every linear map works on `[M, D]` with M = B * T: a 3-D matmul becomes an ONNX Einsum, which costs
+twice as much there.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float
+
+from tandem_export.config import DecoderConfig
+
+
+class Linear(nnx.Module):
+    """y = x @ weight (+ bias), weight `[in, out]`."""
+
+    def __init__(self, size_in: int, size_out: int, *, bias: bool = False, rngs: nnx.Rngs) -> None:
+        draw = jax.random.normal(rngs.params(), (size_in, size_out), jnp.float32)
+        self.weight = nnx.Param(draw * size_in**-0.5)
+        self.bias = nnx.Param(jnp.zeros((size_out,))) if bias else None
+
+    def __call__(self, x: Float[Array, "M I"]) -> Float[Array, "M O"]:
+        y = x @ self.weight[...]
+        return y if self.bias is None else y + self.bias[...]
+
+
+class RMSNorm(nnx.Module):
+    """x / rms(x) * weight, or * (1 + weight); computed in float32, returned in x's dtype."""
+
+    def __init__(self, size: int, config: DecoderConfig) -> None:
+        self.weight = nnx.Param((jnp.zeros if config.norm_plus_one else jnp.ones)((size,)))
+        self.eps, self.plus_one = config.norm_eps, config.norm_plus_one
+
+    def __call__(self, x: Float[Array, "*M D"]) -> Float[Array, "*M D"]:
+        wide = x.astype(jnp.float32)
+        gain = self.weight[...].astype(jnp.float32) + (1.0 if self.plus_one else 0.0)
+        mean = jnp.mean(wide * wide, -1, keepdims=True)
+        gain = gain.reshape((1,) * (x.ndim - 1) + gain.shape)
+        return (wide * jax.lax.rsqrt(mean + self.eps) * gain).astype(x.dtype)
+
+
+class FeedForward(nnx.Module):
+    """down(act(gate(x)) * up(x)): SwiGLU or GeGLU."""
+
+    def __init__(self, config: DecoderConfig, *, rngs: nnx.Rngs) -> None:
+        sizes, bias = (config.width, config.ff_size), config.ff_bias
+        self.gate = Linear(*sizes, bias=bias, rngs=rngs)
+        self.up = Linear(*sizes, bias=bias, rngs=rngs)
+        self.down = Linear(*sizes[::-1], bias=bias, rngs=rngs)
+        self.gelu = config.activation == "gelu_tanh"
+
+    def __call__(self, x: Float[Array, "M D"]) -> Float[Array, "M D"]:
+        gate = self.gate(x)
+        gate = jax.nn.gelu(gate, approximate=True) if self.gelu else jax.nn.silu(gate)
+        return self.down(gate * self.up(x))

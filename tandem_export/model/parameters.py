@@ -1,0 +1,64 @@
+"""Parameters as flat dicts `name -> array`, and modules made of them.
+
+A flat dict with dotted names is the form that checkpoints store, graphs take as their first argument
+and optimisers update; jax orders dict keys, so the argument order is the sorted name order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any
+
+import jax
+from flax import nnx
+
+from tandem_export.config import TandemConfig
+from tandem_export.model.decoder import Decoder
+from tandem_export.model.drafter import Drafter
+from tandem_export.model.router import Router
+
+Params = dict[str, Any]
+PARTS = ("primary", "drafter", "router")
+
+
+def _make(config: TandemConfig, part: str) -> Callable[[nnx.Rngs], nnx.Module]:
+    if part == "primary":
+        return lambda rngs: Decoder(config.primary, rngs=rngs)
+    if part == "drafter":
+        return lambda rngs: Drafter(config, rngs=rngs)
+    return lambda rngs: Router(config, rngs=rngs)
+
+
+def _name(path: tuple[Any, ...]) -> str:
+    return ".".join(str(piece) for piece in path)
+
+
+@cache
+def _abstract(config: TandemConfig, part: str) -> tuple[Any, dict[str, tuple[Any, Any]]]:
+    module = nnx.eval_shape(lambda: _make(config, part)(nnx.Rngs(0)))
+    graph, state = nnx.split(module)
+    return graph, {_name(path): (path, leaf) for path, leaf in nnx.to_flat_state(state)}
+
+
+def has_part(config: TandemConfig, part: str) -> bool:
+    """Whether the pair has this part (a router is optional)."""
+    return part != "router" or config.router is not None
+
+
+def shapes(config: TandemConfig, part: str) -> dict[str, tuple[int, ...]]:
+    """The names and shapes of a part's tensors."""
+    return {name: leaf.shape for name, (_, leaf) in sorted(_abstract(config, part)[1].items())}
+
+
+def initialise(config: TandemConfig, part: str, seed: int) -> Params:
+    """Random float32 parameters of one part."""
+    state = nnx.state(_make(config, part)(nnx.Rngs(seed)))
+    return {_name(path): leaf[...] for path, leaf in nnx.to_flat_state(state)}
+
+
+def bind(config: TandemConfig, part: str, params: Mapping[str, jax.Array]) -> Any:
+    """The module `part` over `params` (a `Decoder`, `Drafter` or `Router`)."""
+    graph, leaves = _abstract(config, part)
+    flat = [(path, leaf.replace(params[name])) for name, (path, leaf) in leaves.items()]
+    return nnx.merge(graph, nnx.from_flat_state(flat))
