@@ -39,7 +39,19 @@ class RopeConfig:
 
     def __post_init__(self) -> None:
         _require(self.theta > 0, "rope.theta", "positive", self.theta)
+        _require(
+            self.local_theta is None or self.local_theta > 0,
+            "rope.local_theta",
+            "None or positive",
+            self.local_theta,
+        )
         _require(self.factor >= 1, "rope.factor", "at least 1", self.factor)
+        _require(
+            self.high_freq_factor > self.low_freq_factor > 0,
+            "rope.high_freq_factor",
+            f"above low_freq_factor = {self.low_freq_factor}, and that above 0",
+            self.high_freq_factor,
+        )
         kinds = ("none", "linear", "llama3")
         _require(self.scaling in kinds, "rope.scaling", f"one of {kinds}", self.scaling)
 
@@ -190,9 +202,16 @@ class TandemConfig:
             f"within 0 (primary embedding) .. {last} (last primary layer)",
             self.layer_map,
         )
+        _require(
+            self.router is None or self.router.top_k <= self.drafter.vocab_size,
+            "router.top_k",
+            f"at most the vocabulary, {self.drafter.vocab_size}",
+            self.router,
+        )
 
     @property
     def is_tandem(self) -> bool:
+        """Whether the drafter attends to projected primary rows."""
         return self.kind == "tandem"
 
 
@@ -202,11 +221,12 @@ def to_dict(config: Any) -> dict[str, Any]:
 
 
 def _build(cls: type, values: dict[str, Any], where: str, nested: dict[str, type]) -> Any:
+    _require(isinstance(values, dict), where, "an object of named values", values)
     known = {field.name for field in dataclasses.fields(cls)}
     unknown = sorted(set(values) - known)
     if unknown:
         raise ConfigError(f"unknown key {unknown[0]!r} in `{where}`; known keys: {sorted(known)}")
-    ready = {
+    ready: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
     }
     for name, inner in nested.items():

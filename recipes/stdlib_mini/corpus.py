@@ -19,7 +19,13 @@ FILE_LIST = Path(__file__).with_name("files.txt")
 END_OF_TEXT = "<eos>"
 VOCAB_SIZE = 1024
 # Not ordinary source: generated tables, broken test data, other people's wheels.
-_EXCLUDED = ("site-packages", "lib2to3/tests/data", "test/bad", "test/encoded_modules", "encodings/cp")
+_EXCLUDED = (
+    "site-packages",
+    "lib2to3/tests/data",
+    "test/bad",
+    "test/encoded_modules",
+    "encodings/cp",
+)
 
 
 def standard_library() -> Path:

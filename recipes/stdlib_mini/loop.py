@@ -56,8 +56,11 @@ def _is_matrix(params: Params) -> dict[str, bool]:
 
 
 def draw(corpus: Corpus, stage: Stage, step: int) -> tuple[np.ndarray, int]:
-    """The batch and block length of a step: a function of seed and step, so a resumed run is the
-    same run. Block lengths are uniform over 1..8: trained at 2 alone, the gain is gone at 8."""
+    """The batch and block length of a step.
+
+    A function of seed and step, so a resumed run is the same run. Block lengths are uniform over
+    1..8: trained at 2 alone, the gain is gone at 8.
+    """
     rng = np.random.default_rng((stage.seed, step))
     length = stage.length(step)
     return corpus.batch(rng, TOKENS_A_STEP // length, length), int(rng.integers(1, MAX_BLOCK + 1))

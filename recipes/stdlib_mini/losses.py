@@ -51,9 +51,7 @@ def drafter_logits(
     model, positions = bind(config, "drafter", params), _positions(tokens)
     decoder = config.drafter
     same_block = (positions // gamma)[:, :, None] == (positions // gamma)[:, None, :]
-    prefix = (
-        model.prefix_key_value(primary_activations, positions) if config.is_tandem else None
-    )
+    prefix = model.prefix_key_value(primary_activations, positions) if config.is_tandem else None
 
     def see(layer, q, kv):
         causal = causal_mask(positions, positions, decoder.window(layer))

@@ -56,12 +56,15 @@ def scores(
 
 def attend(
     q: Float[Array, "B T N H"],
-    parts: list[tuple[Float[Array, "B K S H"], Float[Array, "B K S H"], Bool[Array, "B T S"]]],
+    parts: list[tuple[Float[Array, "B K _S H"], Float[Array, "B K _S H"], Bool[Array, "B T _S"]]],
     *,
     scale: float,
     softcap: float | None = None,
 ) -> Float[Array, "B T N H"]:
-    """Attention over one or several (key, value, mask) parts under one softmax, in q's dtype."""
+    """Attention over one or several (key, value, mask) parts under one softmax, in q's dtype.
+
+    Each part has its own length S (`_S`: not compared between parts).
+    """
     grouped = group_queries(q, parts[0][0].shape[1])
     logits = [scores(grouped, k, mask, scale=scale, softcap=softcap) for k, _, mask in parts]
     weights = jax.nn.softmax(

@@ -1,9 +1,9 @@
 """The decoder that serves as primary and as drafter.
 
-It knows nothing of caches. What a layer attends to is the caller's: `attend(layer, q, k, v)` returns
-the attention output and whatever the caller wants to keep of that layer (new cache rows, a written
-cache, nothing). Training, prefill, block verification and drafting are the same code with another
-`attend`.
+It knows nothing of caches. What a layer attends to is the caller's: `attend(layer, q, (k, v))`
+returns the attention output and whatever the caller wants to keep of that layer (new cache rows, a
+written cache, nothing). Training, prefill, block verification and drafting are the same code with
+another `attend`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tandem_export.model.layers import FeedForward, Linear, RMSNorm
 from tandem_export.model.rotary import inverse_frequencies, rotate
 
 KeyValue = tuple[Float[Array, "B K T H"], Float[Array, "B K T H"]]
-# (layer, q [B, T, N, H], k, v) -> (attention output [B, T, N, H], what to keep of the layer)
+# (layer, q [B, T, N, H], (k, v)) -> (attention output [B, T, N, H], what to keep of the layer)
 Attend = Callable[[int, Float[Array, "B T N H"], KeyValue], tuple[Float[Array, "B T N H"], object]]
 
 
@@ -76,6 +76,7 @@ class Layer(nnx.Module):
     def __call__(
         self, x: Float[Array, "M D"], positions: Int[Array, "B T"], attend: Attend
     ) -> tuple[Float[Array, "M D"], object]:
+        """The layer's output rows, and what `attend` kept."""
         h = self.attention_norm(x)
         q, kv = self.attention.query(h, positions), self.attention.key_value(h, positions)
         mixed, kept = attend(self.index, q, kv)
@@ -113,9 +114,7 @@ class Decoder(nnx.Module):
         rows = self.embedding.weight[...][tokens.reshape(-1)]
         return rows * jnp.asarray(self.config.embedding_scale, rows.dtype)
 
-    def run(
-        self, tokens: Int[Array, "B T"], positions: Int[Array, "B T"], attend: Attend
-    ) -> Pass:
+    def run(self, tokens: Int[Array, "B T"], positions: Int[Array, "B T"], attend: Attend) -> Pass:
         """Runs every layer."""
         activations, kept = [self.embed(tokens)], []
         for layer in self.layers:

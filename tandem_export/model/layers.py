@@ -23,8 +23,9 @@ class Linear(nnx.Module):
         self.bias = nnx.Param(jnp.zeros((size_out,))) if bias else None
 
     def __call__(self, x: Float[Array, "M I"]) -> Float[Array, "M O"]:
+        """Maps each row."""
         y = x @ self.weight[...]
-        return y if self.bias is None else y + self.bias[...]
+        return y if self.bias is None else y + self.bias[...][None]
 
 
 class RMSNorm(nnx.Module):
@@ -35,6 +36,7 @@ class RMSNorm(nnx.Module):
         self.eps, self.plus_one = config.norm_eps, config.norm_plus_one
 
     def __call__(self, x: Float[Array, "*M D"]) -> Float[Array, "*M D"]:
+        """Normalises the last axis."""
         wide = x.astype(jnp.float32)
         gain = self.weight[...].astype(jnp.float32) + (1.0 if self.plus_one else 0.0)
         mean = jnp.mean(wide * wide, -1, keepdims=True)
@@ -53,6 +55,7 @@ class FeedForward(nnx.Module):
         self.gelu = config.activation == "gelu_tanh"
 
     def __call__(self, x: Float[Array, "M D"]) -> Float[Array, "M D"]:
+        """Maps each row."""
         gate = self.gate(x)
         gate = jax.nn.gelu(gate, approximate=True) if self.gelu else jax.nn.silu(gate)
         return self.down(gate * self.up(x))

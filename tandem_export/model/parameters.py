@@ -1,7 +1,7 @@
 """Parameters as flat dicts `name -> array`, and modules made of them.
 
-A flat dict with dotted names is the form that checkpoints store, graphs take as their first argument
-and optimisers update; jax orders dict keys, so the argument order is the sorted name order.
+A flat dict with dotted names is the form that checkpoints store, graphs take as their first
+argument and optimisers update; jax orders dict keys, so arguments come in sorted name order.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import jax
 from flax import nnx
 
 from tandem_export.config import TandemConfig
+from tandem_export.errors import CheckpointError
 from tandem_export.model.decoder import Decoder
 from tandem_export.model.drafter import Drafter
 from tandem_export.model.router import Router
@@ -58,7 +59,17 @@ def initialise(config: TandemConfig, part: str, seed: int) -> Params:
 
 
 def bind(config: TandemConfig, part: str, params: Mapping[str, jax.Array]) -> Any:
-    """The module `part` over `params` (a `Decoder`, `Drafter` or `Router`)."""
+    """The module `part` over `params` (a `Decoder`, `Drafter` or `Router`).
+
+    Raises:
+      CheckpointError: the names of `params` are not those of the part.
+    """
     graph, leaves = _abstract(config, part)
+    missing, unknown = sorted(set(leaves) - set(params)), sorted(set(params) - set(leaves))
+    if missing or unknown:
+        rule = f"the {len(leaves)} tensors that `shapes(config, {part!r})` lists"
+        raise CheckpointError(
+            f"`params` must hold {rule}; missing: {missing}, unknown: {unknown}. Got: {len(params)}"
+        )
     flat = [(path, leaf.replace(params[name])) for name, (path, leaf) in leaves.items()]
     return nnx.merge(graph, nnx.from_flat_state(flat))

@@ -1,0 +1,36 @@
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.stamp
+DEMO := build/demo-bundle
+SOURCES := $(shell find tandem_export -type f -not -path '*/__pycache__/*')
+
+.PHONY: demo test lint bench train-demo
+
+# Builds the demo bundle from the embedded checkpoint, once per change of the sources, and runs it.
+demo: $(DEMO)/manifest.json
+	$(BIN)/tandem-export generate $(DEMO) "def "
+
+test: lint
+	$(BIN)/python -m pytest -n 2
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+bench: $(DEMO)/manifest.json
+	$(BIN)/tandem-export bench $(DEMO)
+
+# Hours on two cores; an interrupted run goes on where it stopped.
+train-demo: $(STAMP)
+	$(BIN)/python -m recipes.stdlib_mini.train --out build/train
+
+$(DEMO)/manifest.json: $(STAMP) $(SOURCES)
+	rm -rf $(DEMO)
+	$(BIN)/tandem-export build demo:stdlib-mini --out $(DEMO)
+
+$(STAMP): pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --editable '.[dev,train]'
+	touch $@

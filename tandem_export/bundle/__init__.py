@@ -1,0 +1,34 @@
+"""The bundle: manifest, weight store, graph files; written atomically, checked before use.
+
+Knows numpy and the standard library, no engine and no model: the runtime reads bundles through it.
+"""
+
+from tandem_export.bundle.access import Bundle
+from tandem_export.bundle.describe import describe
+from tandem_export.bundle.manifest import (
+    FORMAT_VERSION,
+    CheckpointRecord,
+    FileRecord,
+    GraphRecord,
+    Manifest,
+    ModelRecord,
+    TensorSpec,
+)
+from tandem_export.bundle.parse import parse_manifest
+from tandem_export.bundle.reader import open_bundle
+from tandem_export.bundle.writer import BundleWriter
+
+__all__ = [
+    "FORMAT_VERSION",
+    "Bundle",
+    "BundleWriter",
+    "CheckpointRecord",
+    "FileRecord",
+    "GraphRecord",
+    "Manifest",
+    "ModelRecord",
+    "TensorSpec",
+    "describe",
+    "open_bundle",
+    "parse_manifest",
+]

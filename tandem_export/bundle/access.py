@@ -1,0 +1,90 @@
+"""An opened bundle: its graphs, weights and tokenizer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tandem_export.bundle import artifact, layout
+from tandem_export.bundle.manifest import GraphRecord, Manifest
+from tandem_export.bundle.weights import map_weights
+from tandem_export.errors import BundleError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bundle:
+    """An opened bundle; `path` is its folder."""
+
+    path: Path
+    manifest: Manifest
+
+    @property
+    def tokenizer_path(self) -> Path:
+        """The `tokenizer.json` of the pair."""
+        return self.path / layout.TOKENIZER
+
+    def weights(self) -> dict[str, np.ndarray]:
+        """Every tensor by its bundle name, `part.tensor`: read-only views of the mapped file."""
+        return map_weights(self.path / layout.WEIGHTS)
+
+    def graph(self, name: str) -> GraphRecord:
+        """The graph of this name.
+
+        Raises:
+          BundleError: there is none; the text lists those that exist.
+        """
+        found = [graph for graph in self.manifest.graphs if graph.name == name]
+        if not found:
+            names = sorted(graph.name for graph in self.manifest.graphs)
+            raise BundleError(f"no graph {name!r} in this bundle; it has: {names}")
+        return found[0]
+
+    def graph_bytes(self, name: str, kind: str = "jax_export") -> bytes:
+        """One form of a graph: what `jax.export.deserialize` takes, or the portable StableHLO.
+
+        Raises:
+          BundleError: no such graph, or not in the form `kind`.
+        """
+        files = self.graph(name).files
+        if kind not in files:
+            raise BundleError(f"graph {name!r} has no form {kind!r}; it has: {sorted(files)}")
+        data = (self.path / files[kind]).read_bytes()
+        if kind != "jax_export":
+            return data
+        return artifact.join(data, (self.path / files["stablehlo"]).read_bytes())
+
+    def find(
+        self,
+        role: str,
+        *,
+        batch: int | None = None,
+        gamma: int | None = None,
+        width: int | None = None,
+    ) -> GraphRecord:
+        """The graph of a role and bucket; what is None is not compared.
+
+        Raises:
+          BundleError: none fits, or more than one; the text lists the buckets that exist.
+        """
+        asked = {"batch": batch, "gamma": gamma, "width": width}
+        asked = {name: value for name, value in asked.items() if value is not None}
+        same_role = [graph for graph in self.manifest.graphs if graph.role == role]
+        found = [g for g in same_role if all(getattr(g, k) == v for k, v in asked.items())]
+        if len(found) == 1:
+            return found[0]
+        wish = " ".join(f"{name}={value}" for name, value in asked.items())
+        raise BundleError(
+            f"`{role}` {wish} must name one graph. Got: {len(found)}. {self._choices(role)}"
+        )
+
+    def _choices(self, role: str) -> str:
+        buckets = [
+            f"{g.name} (batch={g.batch} gamma={g.gamma} width={g.width})"
+            for g in self.manifest.graphs
+            if g.role == role
+        ]
+        if buckets:
+            return f"Built for this role: {', '.join(buckets)}"
+        return f"Roles built: {sorted({g.role for g in self.manifest.graphs})}"

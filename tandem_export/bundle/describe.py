@@ -1,0 +1,66 @@
+"""What a bundle is, as JSON-ready facts."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from datetime import UTC, datetime
+from typing import Any
+
+from tandem_export.bundle import layout
+from tandem_export.bundle.access import Bundle
+from tandem_export.bundle.manifest import GraphRecord
+
+
+def describe(bundle: Bundle) -> dict[str, Any]:
+    """Facts for people and scripts: sizes in bytes, buckets, graphs, hashes, expiry, versions."""
+    manifest = bundle.manifest
+    sizes = _sizes(bundle)
+    return {
+        "path": str(bundle.path),
+        "name": manifest.name,
+        "format_version": manifest.format_version,
+        "created": manifest.created,
+        "model": dataclasses.asdict(manifest.model),
+        "checkpoint": dataclasses.asdict(manifest.checkpoint),
+        "options": manifest.options,
+        "parity": sorted({graph.parity for graph in manifest.graphs}),
+        "graphs": [_graph_facts(bundle, graph) for graph in manifest.graphs],
+        "bytes": sizes | {"total": sum(sizes.values())},
+        "files": {name: record.sha256 for name, record in sorted(manifest.files.items())},
+        "not_after": manifest.not_after,
+        "expired": manifest.expired(datetime.now(UTC).date()),
+        "versions": manifest.versions,
+        "calibration": manifest.calibration,
+        "tuning": manifest.tuning,
+    }
+
+
+def _sizes(bundle: Bundle) -> dict[str, int]:
+    """Bytes per part: a top-level folder, or a top-level file without its ending."""
+    sizes: Counter[str] = Counter()
+    for name, record in sorted(bundle.manifest.files.items()):
+        sizes[name.split("/")[0].split(".")[0]] += record.bytes
+    own = (layout.MANIFEST, layout.DIGEST)
+    sizes["manifest"] = sum((bundle.path / name).stat().st_size for name in own)
+    return dict(sizes)
+
+
+def _graph_facts(bundle: Bundle, graph: GraphRecord) -> dict[str, Any]:
+    files = bundle.manifest.files
+    return {
+        "name": graph.name,
+        "role": graph.role,
+        "batch": graph.batch,
+        "gamma": graph.gamma,
+        "width": graph.width,
+        "parity": graph.parity,
+        "difference": graph.difference,
+        "platforms": list(graph.platforms),
+        "stablehlo_version": graph.stablehlo_version,
+        "calling_convention_version": graph.calling_convention_version,
+        "arguments": {
+            part: len(getattr(graph, part)) for part in ("params", "state", "inputs", "outputs")
+        },
+        "bytes": {kind: files[name].bytes for kind, name in graph.files.items()},
+    }

@@ -1,0 +1,80 @@
+"""Reads a manifest: format version, schema, then records."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import jsonschema
+
+from tandem_export.bundle.manifest import (
+    FORMAT_VERSION,
+    CheckpointRecord,
+    FileRecord,
+    GraphRecord,
+    Manifest,
+    ModelRecord,
+    TensorSpec,
+)
+from tandem_export.errors import BundleError
+
+
+@cache
+def _validator() -> jsonschema.Draft202012Validator:
+    text = resources.files("tandem_export.bundle").joinpath("schema.json").read_text("utf-8")
+    checker = jsonschema.Draft202012Validator.FORMAT_CHECKER
+    return jsonschema.Draft202012Validator(json.loads(text), format_checker=checker)
+
+
+def parse_manifest(data: bytes) -> Manifest:
+    """Reads and checks a manifest.
+
+    Raises:
+      BundleError: not JSON, of another format version, or against the schema; the text names the
+        place in the file.
+    """
+    try:
+        values = json.loads(data)
+    except ValueError as error:
+        raise BundleError(f"manifest.json is not JSON: {error}. Rebuild the bundle.") from error
+    version = values.get("format_version") if isinstance(values, dict) else None
+    if version != FORMAT_VERSION:
+        hint = "Rebuild the bundle with this version of tandem-export, or read it with its own."
+        raise BundleError(f"`format_version` must be {FORMAT_VERSION}. Got: {version!r}. {hint}")
+    wrong = next(iter(sorted(_validator().iter_errors(values), key=lambda e: e.json_path)), None)
+    if wrong is not None:
+        raise BundleError(f"manifest.json, at {wrong.json_path}: {wrong.message[:300]}")
+    return _manifest(values)
+
+
+def _manifest(values: dict[str, Any]) -> Manifest:
+    fields = dict(values)
+    fields["model"] = _model(values["model"])
+    fields["checkpoint"] = CheckpointRecord(**values["checkpoint"])
+    fields["graphs"] = tuple(_graph(graph) for graph in values["graphs"])
+    fields["files"] = {name: FileRecord(**record) for name, record in values["files"].items()}
+    return Manifest(**fields)
+
+
+def _model(values: dict[str, Any]) -> ModelRecord:
+    fields = dict(values)
+    for name in ("layer_map", "end_tokens"):
+        fields[name] = tuple(values[name])
+    return ModelRecord(**fields)
+
+
+def _graph(values: dict[str, Any]) -> GraphRecord:
+    fields = dict(values)
+    for name in ("params", "state", "inputs", "outputs"):
+        fields[name] = _specs(values[name])
+    fields["platforms"] = tuple(values["platforms"])
+    return GraphRecord(**fields)
+
+
+def _specs(values: list[dict[str, Any]]) -> tuple[TensorSpec, ...]:
+    return tuple(
+        TensorSpec(name=spec["name"], shape=tuple(spec["shape"]), dtype=spec["dtype"])
+        for spec in values
+    )

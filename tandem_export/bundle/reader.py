@@ -1,0 +1,105 @@
+"""Opens a bundle: everything is checked before anything is used."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+from tandem_export.bundle import layout
+from tandem_export.bundle.access import Bundle
+from tandem_export.bundle.manifest import Manifest
+from tandem_export.bundle.parse import parse_manifest
+from tandem_export.errors import BundleError
+
+
+def open_bundle(
+    path: str | Path,
+    *,
+    verify_hashes: bool = True,
+    allow_expired: bool = False,
+    today: date | None = None,
+) -> Bundle:
+    """Opens the bundle in the folder `path`.
+
+    Args:
+      path: the bundle's folder, or a link to it.
+      verify_hashes: read every file once and compare its sha256; without, only sizes are compared.
+      allow_expired: open it although a part's `not_after` has passed.
+      today: the date that `not_after` is compared with; the current UTC date by default.
+
+    Raises:
+      BundleError: no bundle, damaged, of another format version, expired, or holding a file that it
+        does not list, code, or a link; the text names the file and what to do.
+    """
+    folder = Path(path).resolve()
+    manifest = _read_manifest(folder)
+    _check_listing(folder, manifest)
+    _check_expiry(manifest, today or datetime.now(UTC).date(), allow_expired)
+    for name, record in sorted(manifest.files.items()):
+        _check_file(folder, name, record.bytes, record.sha256 if verify_hashes else None)
+    return Bundle(path=folder, manifest=manifest)
+
+
+def _read_manifest(folder: Path) -> Manifest:
+    for name in (layout.MANIFEST, layout.DIGEST):
+        if (folder / name).is_symlink() or not (folder / name).is_file():
+            raise BundleError(f"{folder} is not a bundle: it has no file {name!r}.")
+    data = (folder / layout.MANIFEST).read_bytes()
+    if (folder / layout.DIGEST).read_bytes() != layout.digest_line(data).encode():
+        rule = f"{layout.MANIFEST} must have the sha256 that {layout.DIGEST} states"
+        raise BundleError(f"{rule}; one of the two is damaged or edited. Copy the bundle again.")
+    return parse_manifest(data)
+
+
+def _check_listing(folder: Path, manifest: Manifest) -> None:
+    listed = {layout.check_path(name) for name in manifest.files}
+    needed = {layout.WEIGHTS, layout.TOKENIZER}
+    needed |= {name for graph in manifest.graphs for name in graph.files.values()}
+    if needed - listed:
+        name = min(needed - listed)
+        raise BundleError(f"{name!r} is used but not listed in `files` of {layout.MANIFEST}")
+    present = _present(folder) - {layout.MANIFEST, layout.DIGEST}
+    if listed - present:
+        raise BundleError(f"file {min(listed - present)!r} is missing. Copy the bundle again.")
+    if present - listed:
+        name = min(present - listed)
+        raise BundleError(f"file {name!r} is not listed in {layout.MANIFEST}. Remove it.")
+
+
+def _present(folder: Path) -> set[str]:
+    """Relative paths of all files; links and code are refused."""
+    found = set()
+    for parent, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            whole = Path(parent, name)
+            relative = whole.relative_to(folder).as_posix()
+            if whole.is_symlink():
+                raise BundleError(f"a bundle holds no links. Got: {relative!r}. Remove it.")
+            if name in files:
+                found.add(layout.check_path(relative))
+    return found
+
+
+def _check_expiry(manifest: Manifest, today: date, allow_expired: bool) -> None:
+    parts = manifest.expired(today)
+    if not parts or allow_expired:
+        return
+    ends = ", ".join(f"`{part}` on {manifest.not_after[part]}" for part in parts)
+    built = f"jaxlib {manifest.versions.get('jaxlib', 'unknown')}"
+    raise BundleError(
+        f"this bundle has expired: {ends}; today is {today}. Rebuild it from its checkpoint, "
+        f"or pass `allow_expired` if {built}, which built it, is what runs it."
+    )
+
+
+def _check_file(folder: Path, name: str, size: int, sha256: str | None) -> None:
+    path = folder / name
+    if path.stat().st_size != size:
+        got = path.stat().st_size
+        raise BundleError(f"file {name!r} must have {size} bytes. Got: {got}. Copy it again.")
+    if sha256 is not None and (got := layout.hash_file(path)) != sha256:
+        raise BundleError(
+            f"file {name!r} is damaged: its sha256 must be {sha256}. Got: {got}. "
+            "Copy the bundle again or rebuild it."
+        )

@@ -1,0 +1,154 @@
+"""Writes a bundle beside its destination and renames it there when it is whole."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import secrets
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+
+from tandem_export.bundle import artifact, layout
+from tandem_export.bundle.manifest import FileRecord, GraphRecord, Manifest
+from tandem_export.bundle.parse import parse_manifest
+from tandem_export.bundle.weights import write_weights
+from tandem_export.errors import BundleError
+
+
+class BundleWriter:
+    """Collects the files of one bundle; nothing shows at `path` before `commit`.
+
+        with BundleWriter(path) as writer:
+            writer.add_file("tokenizer.json", data)
+            writer.add_weights(tensors, "float32")
+            writer.add_graph(record, jax_export=serialized, stablehlo=module)
+            writer.commit(manifest)
+
+    Leaving the block without `commit`, by an error or not, removes everything that was written and
+    leaves what stood at `path` as it was.
+
+    Raises, on entering:
+      BundleError: `path` exists and `overwrite` is False, or it is not a bundle.
+    """
+
+    def __init__(self, path: str | Path, *, overwrite: bool = False) -> None:
+        self.path = Path(path).absolute()
+        self.overwrite = overwrite
+        self._graphs: list[GraphRecord] = []
+        self._folder = _sibling(self.path, "new")
+
+    def __enter__(self) -> BundleWriter:
+        _check_destination(self.path, self.overwrite)
+        self._folder.mkdir(parents=True)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._folder.exists():
+            shutil.rmtree(self._folder)
+
+    def add_file(self, name: str, data: bytes) -> None:
+        """Writes one file at the relative path `name`.
+
+        Raises:
+          BundleError: the path is not allowed in a bundle, or was written already.
+        """
+        self._new_path(name).write_bytes(data)
+
+    def add_weights(self, tensors: Mapping[str, np.ndarray], dtype: str) -> None:
+        """Writes the weight store; floating tensors are cast to `dtype` one at a time."""
+        write_weights(self._new_path(layout.WEIGHTS), tensors, dtype)
+
+    def add_graph(self, record: GraphRecord, *, jax_export: bytes, stablehlo: bytes) -> None:
+        """Writes both forms of a graph; `record.files` is filled in.
+
+        Args:
+          record: what the manifest says of it, without `files`.
+          jax_export: a serialized `jax.export.Exported`.
+          stablehlo: the portable artifact inside it.
+        """
+        forms = {"jax_export": artifact.split(jax_export, stablehlo), "stablehlo": stablehlo}
+        files = {kind: layout.graph_file(kind, record.name) for kind in forms}
+        for kind, data in forms.items():
+            self.add_file(files[kind], data)
+        self._graphs.append(dataclasses.replace(record, files=files))
+
+    def commit(self, manifest: Manifest) -> None:
+        """Hashes every file, writes the manifest (`graphs` and `files` filled in), and renames.
+
+        An older bundle at `path` is moved aside first and deleted last; if the rename fails it is
+        moved back.
+
+        Raises:
+          BundleError: the manifest breaks its schema, or something new stands at `path`.
+          OSError: the rename failed.
+        """
+        whole = dataclasses.replace(manifest, graphs=tuple(self._graphs), files=self._hashes())
+        data = whole.to_json()
+        parse_manifest(data)
+        (self._folder / layout.DIGEST).write_text(layout.digest_line(data), "utf-8")
+        (self._folder / layout.MANIFEST).write_bytes(data)
+        _check_destination(self.path, self.overwrite)  # again: a build takes minutes
+        _swap(self._folder, self.path)
+
+    def _new_path(self, name: str) -> Path:
+        path = self._folder / layout.check_path(name)
+        if path.exists() or name in (layout.MANIFEST, layout.DIGEST):
+            raise BundleError(f"{name!r} was written already, or is the writer's own file name")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def _hashes(self) -> dict[str, FileRecord]:
+        paths = sorted(path for path in self._folder.rglob("*") if path.is_file())
+        return {
+            path.relative_to(self._folder).as_posix(): FileRecord(
+                sha256=layout.hash_file(path), bytes=path.stat().st_size
+            )
+            for path in paths
+        }
+
+
+def _sibling(path: Path, suffix: str) -> Path:
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.{suffix}")
+
+
+def _check_destination(path: Path, overwrite: bool) -> None:
+    if not (path.exists() or path.is_symlink()):
+        return
+    if not _is_bundle(path):
+        hint = "Name a path that does not exist, or remove what is there."
+        raise BundleError(f"{path} exists and is not a bundle, so it is left alone. {hint}")
+    if not overwrite:
+        raise BundleError(f"{path} is a bundle already. Pass `overwrite=True` to replace it.")
+
+
+def _is_bundle(path: Path) -> bool:
+    if path.is_symlink() or not (path / layout.MANIFEST).is_file():
+        return False
+    try:
+        values = json.loads((path / layout.MANIFEST).read_bytes())
+    except ValueError:
+        return False
+    return isinstance(values, dict) and {"format_version", "graphs", "files"} <= set(values)
+
+
+def _swap(new: Path, path: Path) -> None:
+    if not path.exists():
+        new.rename(path)
+        return
+    old = _sibling(path, "old")
+    path.rename(old)
+    try:
+        new.rename(path)
+    except OSError:
+        old.rename(path)
+        raise
+    shutil.rmtree(old)

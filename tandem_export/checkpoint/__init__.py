@@ -1,0 +1,8 @@
+"""The checkpoint format: read, write, summarise. `docs/checkpoint.md` is its definition."""
+
+from tandem_export.checkpoint.read import read_checkpoint
+from tandem_export.checkpoint.record import Checkpoint, Vocabulary
+from tandem_export.checkpoint.summary import summary
+from tandem_export.checkpoint.write import write_checkpoint
+
+__all__ = ["Checkpoint", "Vocabulary", "read_checkpoint", "summary", "write_checkpoint"]

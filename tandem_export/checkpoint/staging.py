@@ -1,0 +1,95 @@
+"""Puts a folder in its place only when it is complete."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tandem_export.checkpoint.document import DOCUMENT_NAME, read_document
+from tandem_export.errors import CheckpointError
+
+
+def require_free(folder: Path, name: str, *, overwrite: bool) -> None:
+    """Refuses to write over anything that the caller did not mean.
+
+    Raises:
+      CheckpointError: `folder` is a file; `name` exists in it and `overwrite` is not set; or the
+        whole folder would be replaced and holds something that is no checkpoint's.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise CheckpointError(
+            f"`path` must be a folder or not exist yet. Got: file {str(folder)!r}"
+        )
+    taken = (folder / name).exists()
+    if taken and not overwrite:
+        raise CheckpointError(
+            f"{str(folder / name)!r} exists: pass `overwrite=True` to replace it, or another `path`"
+        )
+    if name == DOCUMENT_NAME and folder.is_dir():
+        foreign = sorted({path.name for path in folder.iterdir()} - _owned(folder))
+        if foreign:
+            raise CheckpointError(
+                f"{str(folder)!r} would be replaced as a whole, and holds {foreign[0]!r}, which is "
+                f"not part of a checkpoint that can be read: move it, or pass another `path`"
+            )
+
+
+def _owned(folder: Path) -> set[str]:
+    """The names in `folder` that belong to the checkpoints in it."""
+    names: set[str] = set()
+    for file in folder.glob("*.json"):
+        try:
+            document = read_document(file)
+        except CheckpointError:
+            continue  # Not a checkpoint (a tokenizer, say): what nothing names stays foreign.
+        names |= {file.name, *(entry.path for entry in document.files.values())}
+    return names
+
+
+@contextmanager
+def staged(folder: Path) -> Iterator[Path]:
+    """A new folder beside `folder` that takes its place when the block ends without an error.
+
+    `folder` is missing for the time between two renames if it existed, and never half written.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    stage = folder.parent / f".{folder.name}.{uuid.uuid4().hex}"
+    stage.mkdir()
+    try:
+        yield stage
+        _swap(stage, folder)
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
+
+
+def _swap(stage: Path, folder: Path) -> None:
+    if not folder.exists():
+        stage.rename(folder)
+        return
+    old = stage.with_name(stage.name + ".old")
+    folder.rename(old)
+    try:
+        stage.rename(folder)
+    except OSError:
+        old.rename(folder)
+        raise
+    shutil.rmtree(old)
+
+
+def link_tree(source: Path, target: Path) -> None:
+    """Fills `target` with the files of `source`, as hard links where the disk can.
+
+    Unlink a file of `target` before writing it anew, or `source` changes too.
+    """
+    shutil.copytree(source, target, copy_function=_link, symlinks=True, dirs_exist_ok=True)
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)

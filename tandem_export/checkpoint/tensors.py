@@ -1,0 +1,159 @@
+"""Tensors of a checkpoint: safetensors files mapped without a copy, checked against the config."""
+
+from __future__ import annotations
+
+import json
+import mmap
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import ml_dtypes
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from tandem_export.config import TandemConfig
+from tandem_export.errors import CheckpointError
+
+DTYPES = {"float32": np.dtype(np.float32), "bfloat16": np.dtype(ml_dtypes.bfloat16)}
+_STORED = {"F32": "float32", "BF16": "bfloat16"}
+
+
+class Spec(NamedTuple):
+    """What is known of a tensor before its values are read."""
+
+    shape: tuple[int, ...]
+    dtype: str
+
+
+def specs(arrays: Mapping[str, Any]) -> dict[str, Spec]:
+    """Names to shapes and dtypes, of anything that has both."""
+    return {name: Spec(tuple(leaf.shape), str(leaf.dtype)) for name, leaf in arrays.items()}
+
+
+def overall_dtype(params: Mapping[str, Mapping[str, np.ndarray]]) -> str:
+    """The one dtype of all arrays, or `mixed`."""
+    names = {str(array.dtype) for tensors in params.values() for array in tensors.values()}
+    return names.pop() if len(names) == 1 else "mixed"
+
+
+def check_tensors(config: TandemConfig, part: str, found: Mapping[str, Spec]) -> None:
+    """Checks a part's tensors against the names and shapes that its config asks for.
+
+    Raises:
+      CheckpointError: a tensor is missing, unexpected, of another shape or of an unknown dtype.
+    """
+    from tandem_export.model import shapes  # Imports jax.
+
+    expected = shapes(config, part)
+    _check_names(set(expected), set(found), part)
+    for name, shape in expected.items():
+        if found[name].shape != shape:
+            raise CheckpointError(
+                f"tensor `{name}` must have shape {list(shape)} by the config of the {part}. "
+                f"Got: {list(found[name].shape)}"
+            )
+        if found[name].dtype not in DTYPES:
+            raise CheckpointError(
+                f"tensor `{name}` must be one of {list(DTYPES)}. Got: {found[name].dtype}"
+            )
+
+
+def check_params(config: TandemConfig, found: Mapping[str, Mapping[str, Spec]]) -> None:
+    """Checks the tensors of all parts at once.
+
+    Raises:
+      CheckpointError: a part is missing or unexpected, or as `check_tensors`.
+    """
+    from tandem_export.model import PARTS, has_part  # Imports jax.
+
+    expected = {part for part in PARTS if has_part(config, part)}
+    if set(found) != expected:
+        raise CheckpointError(
+            f"the config asks for the parts {sorted(expected)}. Got: {sorted(found)}"
+        )
+    for part, tensors in found.items():
+        check_tensors(config, part, tensors)
+
+
+def _check_names(expected: set[str], found: set[str], part: str) -> None:
+    for verdict, names in (("missing", expected - found), ("unexpected", found - expected)):
+        if names:
+            more = f" (and {len(names) - 1} more)" if len(names) > 1 else ""
+            raise CheckpointError(
+                f"tensor `{min(names)}` is {verdict}{more}: the config of the {part} asks for "
+                f"{len(expected)} tensors. Got: {len(found)}"
+            )
+
+
+def _header(path: Path) -> tuple[dict[str, Any], int]:
+    """The header of a safetensors file and where its data start; the library checks it first."""
+    try:
+        with safe_open(path, framework="np"):
+            pass
+    except SafetensorError as error:
+        raise CheckpointError(f"not a whole safetensors file: {error}") from error
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(length))
+    header.pop("__metadata__", None)
+    return header, 8 + length
+
+
+def read_part(path: Path, config: TandemConfig, part: str) -> dict[str, np.ndarray]:
+    """The tensors of one file, read-only views of the mapped file.
+
+    Raises:
+      CheckpointError: not safetensors, cut short, or not the tensors that `config` asks for.
+    """
+    header, start = _header(path)
+    found = {
+        str(name): Spec(tuple(entry["shape"]), _STORED.get(entry["dtype"]) or entry["dtype"])
+        for name, entry in header.items()
+    }
+    check_tensors(config, part, found)
+    with path.open("rb") as file:
+        data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    return {
+        name: np.frombuffer(
+            data,
+            dtype=DTYPES[spec.dtype],
+            count=int(np.prod(spec.shape)),
+            offset=start + header[name]["data_offsets"][0],
+        ).reshape(spec.shape)
+        for name, spec in found.items()
+    }
+
+
+def write_part(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Writes one safetensors file."""
+    # The library would store the memory that a strided array was cut from.
+    save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, path)
+
+
+def check_same(expected: Mapping[str, np.ndarray], found: Mapping[str, np.ndarray]) -> None:
+    """Compares the bytes of two sets of tensors that have the same names.
+
+    Raises:
+      CheckpointError: dtype, shape or bytes of a tensor differ.
+    """
+    for name, array in expected.items():
+        for what, of in (("dtype", _dtype), ("shape", np.shape)):
+            if of(array) != of(found[name]):
+                raise CheckpointError(
+                    f"tensor `{name}`: {what} must be {of(array)}. Got: {of(found[name])}"
+                )
+        different = int(np.count_nonzero(_bytes(array) != _bytes(found[name])))
+        if different:
+            raise CheckpointError(
+                f"tensor `{name}` must have the same values. Got: {different} bytes that differ"
+            )
+
+
+def _dtype(array: np.ndarray) -> str:
+    return str(array.dtype)
+
+
+def _bytes(array: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8)

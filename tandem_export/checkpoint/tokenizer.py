@@ -1,0 +1,41 @@
+"""The tokenizer and the vocabulary, held against each other and against the config."""
+
+from __future__ import annotations
+
+from tandem_export.checkpoint.record import Vocabulary
+from tandem_export.config import TandemConfig
+from tandem_export.errors import CheckpointError
+
+
+def check_vocabulary(vocabulary: Vocabulary, config: TandemConfig) -> None:
+    """Checks that the embedding has a row for every token.
+
+    Raises:
+      CheckpointError: it has fewer. More is fine: embeddings are often padded.
+    """
+    rows = config.primary.vocab_size
+    if vocabulary.size > rows:
+        raise CheckpointError(
+            f"`vocabulary.size` must be at most `config.primary.vocab_size` = {rows}. "
+            f"Got: {vocabulary.size}"
+        )
+
+
+def check_tokenizer(tokenizer_json: str, vocabulary: Vocabulary) -> None:
+    """Checks that the tokenizer makes the ids 0 .. size - 1 and no higher one.
+
+    Raises:
+      CheckpointError: it cannot be loaded, or its highest id is another.
+    """
+    from tokenizers import Tokenizer
+
+    try:
+        ids = Tokenizer.from_str(tokenizer_json).get_vocab(with_added_tokens=True).values()
+    except Exception as error:  # The library raises bare `Exception`.
+        raise CheckpointError(f"not a tokenizer of the `tokenizers` library: {error}") from error
+    size = max(ids, default=-1) + 1
+    if size != vocabulary.size:
+        raise CheckpointError(
+            f"the tokenizer's highest id must be `vocabulary.size` - 1 = {vocabulary.size - 1}. "
+            f"Got: {size - 1}"
+        )

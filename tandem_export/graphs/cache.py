@@ -1,0 +1,118 @@
+"""Key/value caches: their names in the state, row writes, and the two attention forms.
+
+Caches are one array per layer, `[B, K, S, H]`. Each row of the batch writes at its own position, by a
+static loop of `dynamic_update_slice`: that stays in place on XLA for CPU and TPU, where a vmapped one
+becomes a scatter and a copy.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from tandem_export.config import DecoderConfig
+from tandem_export.graphs.spec import Arrays, Shapes
+from tandem_export.model import Decoder, KeyValue, attend, causal_mask
+
+Form = Literal["in_cache", "two_part"]
+Cache = list[KeyValue]
+
+
+def cache_shapes(who: str, config: DecoderConfig, batch: int, length: int, dtype: Any) -> Shapes:
+    """State names and shapes of one model's cache; `who` is `primary` or `drafter`."""
+    shape = (batch, config.num_kv_heads, length, config.head_size)
+    leaf = jax.ShapeDtypeStruct(shape, dtype)
+    return {f"{who}_{x}.{j:02}": leaf for x in "kv" for j in range(config.num_layers)}
+
+
+def get_cache(state: Arrays, who: str) -> Cache:
+    """One model's cache out of the state, a (key, value) pair per layer."""
+    layers = sum(name.startswith(f"{who}_k.") for name in state)
+    return [(state[f"{who}_k.{j:02}"], state[f"{who}_v.{j:02}"]) for j in range(layers)]
+
+
+def put_cache(state: Arrays, who: str, cache: Cache) -> Arrays:
+    """The state with one model's cache replaced."""
+    keys = {f"{who}_k.{j:02}": k for j, (k, _) in enumerate(cache)}
+    values = {f"{who}_v.{j:02}": v for j, (_, v) in enumerate(cache)}
+    return state | keys | values
+
+
+def write_rows(
+    cache: Float[Array, "B K S H"], rows: Float[Array, "B K T H"], start: Int[Array, " B"]
+) -> Float[Array, "B K S H"]:
+    """Writes T rows of each batch row at its own position; start + T <= S is the caller's duty."""
+    for b in range(cache.shape[0]):
+        at = (b, 0, start[b], 0)
+        cache = jax.lax.dynamic_update_slice(cache, rows[b : b + 1].astype(cache.dtype), at)
+    return cache
+
+
+def write_layers(cache: Cache, rows: list[KeyValue], start: Int[Array, " B"]) -> Cache:
+    """`write_rows` for the keys and values of every layer."""
+    return [
+        (write_rows(ck, k, start), write_rows(cv, v, start))
+        for (ck, cv), (k, v) in zip(cache, rows, strict=True)
+    ]
+
+
+def block_positions(start: Int[Array, " B"], T: int) -> Int[Array, "B T"]:
+    """Sequence positions of a block of T tokens."""
+    return start[:, None] + jnp.arange(T, dtype=start.dtype)[None, :]
+
+
+def run_block(
+    model: Decoder, cache: Cache, tokens: Int[Array, "B T"], start: Int[Array, " B"], form: Form
+) -> tuple[list[Float[Array, "M D"]], Cache]:
+    """Runs a block of tokens over a cache; returns the activations and the written cache.
+
+    `in_cache` writes the rows and attends over the cache: for one T, the result of a token does not
+    depend on the tokens after it or on where in the block it stands, bit for bit. `two_part` attends
+    over old cache and new rows under one softmax and writes last.
+    """
+    positions = block_positions(start, tokens.shape[1])
+    attend_to = (_in_cache if form == "in_cache" else _two_part)(model.config, cache, start, positions)
+    done = model.run(tokens, positions, attend_to)
+    kept: list[Any] = done.kept
+    return done.activations, kept if form == "in_cache" else write_layers(cache, kept, start)
+
+
+def _key_positions(cache: Cache, batch: int) -> Int[Array, "B S"]:
+    S = cache[0][0].shape[2]
+    return jnp.broadcast_to(jnp.arange(S, dtype=jnp.int32)[None, :], (batch, S))
+
+
+def _in_cache(config: DecoderConfig, cache: Cache, start: Array, positions: Array):
+    keys = _key_positions(cache, positions.shape[0])
+    masks = {w: causal_mask(positions, keys, w) for w in _windows(config)}
+
+    def see(layer: int, q: Array, kv: KeyValue) -> tuple[Array, KeyValue]:
+        k, v = (write_rows(c, rows, start) for c, rows in zip(cache[layer], kv, strict=True))
+        mask = masks[config.window(layer)]
+        out = attend(q, [(k, v, mask)], scale=config.scale, softcap=config.attention_softcap)
+        return out, (k, v)
+
+    return see
+
+
+def _two_part(config: DecoderConfig, cache: Cache, start: Array, positions: Array):
+    keys = _key_positions(cache, positions.shape[0])
+    old = (keys < start[:, None])[:, None, :]
+    masks = {
+        w: (causal_mask(positions, keys, w) & old, causal_mask(positions, positions, w))
+        for w in _windows(config)
+    }
+
+    def see(layer: int, q: Array, kv: KeyValue) -> tuple[Array, KeyValue]:
+        past, block = masks[config.window(layer)]
+        parts = [(*cache[layer], past), (*kv, block)]
+        return attend(q, parts, scale=config.scale, softcap=config.attention_softcap), kv
+
+    return see
+
+
+def _windows(config: DecoderConfig) -> set[int | None]:
+    return {config.window(j) for j in range(config.num_layers)}

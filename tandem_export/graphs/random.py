@@ -1,0 +1,70 @@
+"""Random numbers as a function of (seed, position, stream, lane): Threefry-2x32-20.
+
+Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011; constants as in Random123.
+There is no hidden state: the noise of a token depends on its row's seed and its index in the
+sequence alone, whatever was drafted, accepted or batched with it. `runtime/random.py` is the numpy
+twin; both are tested against the published vectors.
+
+Counter layout: word 0 is the position, word 1 is `stream * 2**28 + block`; lane 2 * block is the
+first word of the result, lane 2 * block + 1 the second.
+"""
+
+from __future__ import annotations
+
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, UInt32
+
+TOKEN, ACCEPT, RESIDUAL = 0, 1, 2
+_ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
+_PARITY = 0x1BD11BDA
+
+
+def _rotate_left(x: UInt32[Array, "..."], by: int) -> UInt32[Array, "..."]:
+    return (x << jnp.uint32(by)) | (x >> jnp.uint32(32 - by))
+
+
+def threefry2x32(
+    key: tuple[UInt32[Array, "..."], UInt32[Array, "..."]],
+    counter: tuple[UInt32[Array, "..."], UInt32[Array, "..."]],
+) -> tuple[UInt32[Array, "..."], UInt32[Array, "..."]]:
+    """The Threefry-2x32 block function with 20 rounds; all four words have one shape."""
+    keys = (*key, key[0] ^ key[1] ^ jnp.uint32(_PARITY))
+    x0, x1 = counter[0] + keys[0], counter[1] + keys[1]
+    for group in range(5):
+        for by in _ROTATIONS[group % 2]:
+            x0 = x0 + x1
+            x1 = _rotate_left(x1, by) ^ x0
+        x0 = x0 + keys[(group + 1) % 3]
+        x1 = x1 + keys[(group + 2) % 3] + jnp.uint32(group + 1)
+    return x0, x1
+
+
+def _unit(word: UInt32[Array, "..."]) -> Float[Array, "..."]:
+    """The upper 24 bits as a float32 strictly between 0 and 1."""
+    return (word >> jnp.uint32(8)).astype(jnp.float32) * 2.0**-24 + 2.0**-25
+
+
+def uniform(
+    seed: UInt32[Array, "B 2"], position: Int[Array, "B T"], stream: int, lanes: int = 1
+) -> Float[Array, "B T lanes"]:
+    """Uniform noise in (0, 1) for each lane of each position."""
+    B, T = position.shape
+    blocks = (lanes + 1) // 2
+    shape = (B, T, blocks)
+    block = jnp.arange(blocks, dtype=jnp.uint32) + jnp.uint32(stream << 28)
+    words = threefry2x32(
+        tuple(jnp.broadcast_to(seed[:, None, i : i + 1], shape) for i in range(2)),
+        (
+            jnp.broadcast_to(position[:, :, None].astype(jnp.uint32), shape),
+            jnp.broadcast_to(block[None, None, :], shape),
+        ),
+    )
+    return _unit(jnp.stack(words, -1).reshape(B, T, 2 * blocks)[:, :, :lanes])
+
+
+def gumbel(
+    seed: UInt32[Array, "B 2"], position: Int[Array, "B T"], stream: int, vocab_size: int
+) -> Float[Array, "B T V"]:
+    """Standard Gumbel noise, one value per vocabulary entry: argmax(log p + noise) samples p."""
+    return -jnp.log(-jnp.log(uniform(seed, position, stream, vocab_size)))

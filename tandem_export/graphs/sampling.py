@@ -1,0 +1,72 @@
+"""From logits to the distribution a request samples from: temperature, top-k, top-p, min-p.
+
+The same processing is applied to the drafter's and to the primary's logits, so acceptance compares
+the two distributions that are really sampled. `runtime/sampling.py` is the plain reference.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from tandem_export.graphs.spec import Arrays
+
+OFF = -jnp.inf
+
+
+def _per_row(value: Array, T: int) -> Array:
+    """`[B]` request values as `[B * T, 1]`."""
+    return jnp.repeat(value, T)[:, None]
+
+
+def processed_log_probs(
+    logits: Float[Array, "B T V"], sampling: Arrays
+) -> Float[Array, "B T V"]:
+    """log p over the kept tokens, -inf on the others.
+
+    Order: temperature; top-k (keeps ties of the k-th); top-p (keeps a token while the probability
+    before it is below p, ties of the last one too); min-p (relative to the largest). A greedy row
+    (temperature 0) is processed at temperature 1; its result is not used.
+    """
+    B, T, V = logits.shape
+    temperature = sampling["temperature"]
+    safe = jnp.where(temperature > 0, temperature, 1.0)
+    flat = logits.reshape(B * T, V) / _per_row(safe, T)
+    filtering = (sampling["top_k"] > 0) | (sampling["top_p"] < 1) | (sampling["min_p"] > 0)
+    flat = jax.lax.cond(
+        jnp.any((temperature > 0) & filtering),
+        lambda x: _filtered(x, *(_per_row(sampling[name], T) for name in _FILTERS)),
+        lambda x: x,
+        flat,
+    )
+    return jax.nn.log_softmax(flat, -1).reshape(B, T, V)
+
+
+_FILTERS = ("top_k", "top_p", "min_p")
+
+
+def _filtered(
+    x: Float[Array, "M V"],
+    top_k: Int[Array, "M 1"],
+    top_p: Float[Array, "M 1"],
+    min_p: Float[Array, "M 1"],
+) -> Float[Array, "M V"]:
+    """Logits with the dropped tokens at -inf."""
+    V = x.shape[-1]
+    ordered = -jnp.sort(-x, -1)
+    rank = jnp.clip(jnp.where(top_k > 0, top_k, V), 1, V) - 1
+    kth = jnp.take_along_axis(ordered, rank, 1)
+    x, ordered = jnp.where(x >= kth, x, OFF), jnp.where(ordered >= kth, ordered, OFF)
+    p = jax.nn.softmax(ordered, -1)
+    before = jnp.cumsum(p, axis=-1) - p
+    # The largest token has probability 0 before it: something is always kept.
+    kept = (before < top_p) | (top_p >= 1)
+    smallest = jnp.min(jnp.where(kept, ordered, jnp.inf), -1, keepdims=True)
+    x = jnp.where(x >= smallest, x, OFF)
+    return jnp.where(x >= jnp.max(x, -1, keepdims=True) + jnp.log(min_p), x, OFF)
+
+
+def choose(log_p: Float[Array, "B T V"], noise: Float[Array, "B T V"]) -> Int[Array, "B T"]:
+    """argmax(log p + Gumbel noise): a sample of p, the lowest id on ties."""
+    return jnp.argmax(log_p + noise, -1).astype(jnp.int32)

@@ -1,0 +1,127 @@
+"""What a build asks for, and one graph of it: a pure function with its static shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import jax
+
+from tandem_export.errors import ConfigError
+
+Arrays = dict[str, jax.Array]
+Shapes = dict[str, jax.ShapeDtypeStruct]
+# (params, state, inputs) -> (outputs, state)
+GraphFunction = Callable[[Arrays, Arrays, Arrays], tuple[Arrays, Arrays]]
+Role = Literal[
+    "prefill",
+    "insert",
+    "primary_block",
+    "drafter_step",
+    "router",
+    "round",
+    "round_router",
+    "generate",
+]
+ROLES: tuple[Role, ...] = Role.__args__  # type: ignore[attr-defined]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Graph:
+    """One graph, ready to be traced.
+
+    Attributes:
+      name: the file name stem, unique in a bundle, such as `round_b4_g5`.
+      batch: rows B.
+      gamma: longest draft G of rounds and of `generate`, else None.
+      width: tokens T of a block, W = G + 1 of a round, prompt length S of `generate`, else None.
+      parity: the level that the graph's tokens hold against the primary alone at the same width:
+        P0 (bit for bit) or P1 (up to near-ties).
+      function: pure, `(params, state, inputs) -> (outputs, state)`, flat dicts of arrays.
+      params, state, inputs: shapes and dtypes of what `function` takes. `state` comes back in the
+        same shapes and is donated; a graph without state takes and returns {}.
+    """
+
+    name: str
+    role: Role
+    batch: int
+    gamma: int | None = None
+    width: int | None = None
+    parity: Literal["P0", "P1"]
+    function: GraphFunction
+    params: Shapes
+    state: Shapes
+    inputs: Shapes
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildOptions:
+    """The buckets and forms of a bundle.
+
+    Attributes:
+      batch: batch buckets B.
+      gamma: gamma buckets G; 0, the primary alone at width 1, is always built.
+      prompt: prefill chunk lengths T, and prompt buckets S of `generate`.
+      cache: cache positions S.
+      max_new: the longest answer of `generate`, tokens.
+      generate_gamma: gamma of `generate`; None is the middle gamma bucket.
+      dtype: of weights and activations in the graphs.
+      attention: `in_cache` writes rows, then attends over the cache; `two_part` attends over old
+        cache and new rows, then writes.
+      lossless: `exact`: every round of a graph has one width, G + 1 (parity P0 with `in_cache`);
+        `numeric`: a round verifies at the smallest of `widths` that holds its longest draft (P1).
+      roles: which graphs are built.
+      platforms: what each graph is lowered for.
+    """
+
+    batch: tuple[int, ...] = (1, 4)
+    gamma: tuple[int, ...] = (1, 3, 5, 8)
+    prompt: tuple[int, ...] = (64, 256)
+    cache: int = 512
+    max_new: int = 128
+    generate_gamma: int | None = None
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    attention: Literal["in_cache", "two_part"] = "in_cache"
+    lossless: Literal["exact", "numeric"] = "exact"
+    roles: tuple[Role, ...] = ROLES
+    platforms: tuple[str, ...] = ("cpu", "tpu")
+
+    def __post_init__(self) -> None:
+        for name, low in (("batch", 1), ("gamma", 1), ("prompt", 2), ("platforms", "")):
+            values = getattr(self, name)
+            ok = values and tuple(sorted(set(values))) == values and values[0] >= low
+            if not ok:
+                rule = f"increasing, distinct and at least {low}" if low else "sorted, not empty"
+                raise ConfigError(f"`{name}` must be {rule}. Got: {values!r}")
+        room = max(self.prompt[-1], self.gamma[-1] + 1)
+        if self.cache < room:
+            rule = f"at least the longest prompt bucket and block, {room}"
+            raise ConfigError(f"`cache` must be {rule}. Got: {self.cache}")
+        for name, kinds in (
+            ("dtype", ("float32", "bfloat16")),
+            ("attention", ("in_cache", "two_part")),
+            ("lossless", ("exact", "numeric")),
+        ):
+            if getattr(self, name) not in kinds:
+                raise ConfigError(f"`{name}` must be one of {kinds}. Got: {getattr(self, name)!r}")
+        unknown = sorted(set(self.roles) - set(ROLES))
+        if unknown:
+            raise ConfigError(f"`roles` must be from {ROLES}. Got: {unknown[0]!r}")
+
+    @property
+    def gamma_of_generate(self) -> int:
+        """The block length that `generate` is built with."""
+        return self.generate_gamma or self.gamma[len(self.gamma) // 2]
+
+    @property
+    def parity(self) -> Literal["P0", "P1"]:
+        """The level that a bundle of these options can claim."""
+        exact = self.lossless == "exact" and self.attention == "in_cache"
+        return "P0" if exact else "P1"
+
+    def widths(self, gamma: int) -> tuple[int, ...]:
+        """The verification widths that a round of this gamma may choose from."""
+        if self.lossless == "exact":
+            return (gamma + 1,)
+        return tuple(sorted({1, *(g + 1 for g in self.gamma if g < gamma), gamma + 1}))

@@ -1,0 +1,129 @@
+"""The single steps: primary block, drafter step, router, prefill, insert."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from tandem_export.config import TandemConfig
+from tandem_export.graphs.cache import (
+    Form,
+    block_positions,
+    get_cache,
+    put_cache,
+    run_block,
+    write_layers,
+)
+from tandem_export.graphs.spec import Arrays
+from tandem_export.model import bind
+
+REGISTERS = ("budget", "last", "position", "previous")
+
+
+def part(config: TandemConfig, params: Arrays, name: str):
+    """The model `primary`, `drafter` or `router` over the graph's parameters."""
+    own = {key.split(".", 1)[1]: value for key, value in params.items() if key.startswith(name)}
+    return bind(config, name, own)
+
+
+def run_primary(
+    config: TandemConfig,
+    form: Form,
+    params: Arrays,
+    state: Arrays,
+    tokens: Int[Array, "B T"],
+    start: Int[Array, " B"],
+) -> tuple[Float[Array, "M D"], Arrays]:
+    """Runs the primary over a block: the last activations, and the state with both caches written.
+
+    In a tandem pair the drafter's rows of the block become those that its layers make of the
+    projected primary activations (ruling 3).
+    """
+    cache = get_cache(state, "primary")
+    primary = part(config, params, "primary")
+    activations, cache = run_block(primary, cache, tokens, start, form)
+    state = put_cache(state, "primary", cache)
+    if config.is_tandem:
+        positions = block_positions(start, tokens.shape[1])
+        rows = part(config, params, "drafter").prefix_key_value(activations, positions)
+        state = put_cache(state, "drafter", write_layers(get_cache(state, "drafter"), rows, start))
+    return activations[-1], state
+
+
+def primary_logits(
+    config: TandemConfig, params: Arrays, x: Float[Array, "M D"], batch: int
+) -> Float[Array, "B T V"]:
+    """The primary's output head over flattened rows."""
+    logits = part(config, params, "primary").logits(x)
+    return logits.reshape(batch, -1, logits.shape[-1])
+
+
+def run_drafter(
+    config: TandemConfig,
+    form: Form,
+    params: Arrays,
+    state: Arrays,
+    tokens: Int[Array, "B T"],
+    start: Int[Array, " B"],
+    pick: Int[Array, " B"],
+) -> tuple[Float[Array, "B V"], Arrays]:
+    """Runs the drafter over its own tokens: logits after token `pick` of them, and the state."""
+    B, T = tokens.shape
+    drafter = part(config, params, "drafter")
+    activations, cache = run_block(drafter, get_cache(state, "drafter"), tokens, start, form)
+    rows = activations[-1].reshape(B, T, -1)
+    picked = jnp.take_along_axis(rows, pick[:, None, None], 1)[:, 0]
+    return drafter.logits(picked), put_cache(state, "drafter", cache)
+
+
+def primary_block(config: TandemConfig, form: Form, params: Arrays, state: Arrays, inputs: Arrays):
+    """Graph `primary_block`: tokens `[B, T]`, start `[B]` -> logits `[B, T, V]` float32."""
+    tokens, start = inputs["tokens"], inputs["start"]
+    x, state = run_primary(config, form, params, state, tokens, start)
+    return {"logits": primary_logits(config, params, x, tokens.shape[0])}, state
+
+
+def drafter_step(config: TandemConfig, form: Form, params: Arrays, state: Arrays, inputs: Arrays):
+    """Graph `drafter_step`: tokens `[B, T]`, start `[B]` -> logits `[B, V]` of the last token."""
+    tokens, start = inputs["tokens"], inputs["start"]
+    last = jnp.full_like(start, tokens.shape[1] - 1)
+    logits, state = run_drafter(config, form, params, state, tokens, start, last)
+    return {"logits": logits}, state
+
+
+def prefill(config: TandemConfig, form: Form, params: Arrays, state: Arrays, inputs: Arrays):
+    """Graph `prefill`: a prompt chunk into both caches, no logits.
+
+    Rows past the prompt's end are written too; nothing reads them before they are overwritten.
+    """
+    tokens, start = inputs["tokens"], inputs["start"]
+    _, state = run_primary(config, form, params, state, tokens, start)
+    if not config.is_tandem:
+        _, state = run_drafter(config, form, params, state, tokens, start, jnp.zeros_like(start))
+    return {}, state
+
+
+def router(config: TandemConfig, params: Arrays, state: Arrays, inputs: Arrays):
+    """Graph `router`: drafter logits `[B, V]` -> predicted acceptance `[B]`."""
+    return {"acceptance": predict_acceptance(config, params, inputs["logits"])}, state
+
+
+def predict_acceptance(
+    config: TandemConfig, params: Arrays, logits: Float[Array, "B V"]
+) -> Float[Array, " B"]:
+    """a = 1 - p(disagree) for a token drawn from these drafter logits."""
+    return part(config, params, "router")(logits, params["drafter.embedding.weight"])
+
+
+def insert(params: Arrays, state: Arrays, inputs: Arrays):
+    """Graph `insert`: copies row 0 of `prefix.<name>` into row `slot` of every state array."""
+    del params
+    slot = inputs["slot"]
+
+    def put(name: str, whole: Array) -> Array:
+        row = inputs[f"prefix.{name}"]
+        start = (slot, *(jnp.int32(0),) * (whole.ndim - 1))
+        return jax.lax.dynamic_update_slice(whole, row, start)
+
+    return {}, {name: put(name, whole) for name, whole in state.items()}

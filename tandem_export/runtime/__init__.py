@@ -1,0 +1,49 @@
+"""The runtime: drives a bundle's graphs with the SPEED loop. Execution engines load on use."""
+
+from tandem_export.runtime.acceptance import Rule, Verdict, draw, judge
+from tandem_export.runtime.admission import Limits
+from tandem_export.runtime.engine import Engine
+from tandem_export.runtime.executor import (
+    Counters,
+    Executor,
+    Registers,
+    RoundKind,
+    RoundResult,
+    prefill_chunks,
+)
+from tandem_export.runtime.loading import load
+from tandem_export.runtime.params import MODES, SamplingParams
+from tandem_export.runtime.random import gumbel, threefry2x32, uniform
+from tandem_export.runtime.result import Delta, Result
+from tandem_export.runtime.rows import RowInputs
+from tandem_export.runtime.sampling import choose, log_softmax, processed_log_probs
+from tandem_export.runtime.stats import EngineStats, RequestStats
+
+__all__ = [
+    "MODES",
+    "Counters",
+    "Delta",
+    "Engine",
+    "EngineStats",
+    "Executor",
+    "Limits",
+    "Registers",
+    "RequestStats",
+    "Result",
+    "RoundKind",
+    "RoundResult",
+    "RowInputs",
+    "Rule",
+    "SamplingParams",
+    "Verdict",
+    "choose",
+    "draw",
+    "gumbel",
+    "judge",
+    "load",
+    "log_softmax",
+    "prefill_chunks",
+    "processed_log_probs",
+    "threefry2x32",
+    "uniform",
+]

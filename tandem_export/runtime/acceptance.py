@@ -1,0 +1,114 @@
+"""Which drafts are kept, and the token after them: the reference, one row in plain Python.
+
+A round at `position` = 5 with three drafts, the second one refused:
+
+    index      5      6     7     8
+    block    last    x0    x1    x2      what the primary reads
+    log_p      p0    p1    p2    p3      p_i judges x_i, p3 would be the bonus
+    commits          x0     y            accepted = 1, y is drawn at index 7
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+
+from tandem_export.runtime.random import ACCEPT, RESIDUAL, TOKEN, gumbel, uniform
+from tandem_export.runtime.sampling import choose
+
+
+class Rule(IntEnum):
+    """How drafts are judged; the values are those of the graphs' `rule` input."""
+
+    LEVIATHAN = 0
+    GUMBEL = 1
+    STANDALONE_FREE = 2
+    STANDALONE = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What a round commits: the accepted drafts, then at most one token of the primary's own."""
+
+    tokens: tuple[int, ...]
+    accepted: int
+
+
+def draw(log_p: np.ndarray, seed: np.ndarray, position: int, stream: int = TOKEN) -> int:
+    """A token for index `position` from `[V]` log-probabilities; seed `[2]` uint32."""
+    return choose(log_p, gumbel(seed, position, stream, log_p.size))
+
+
+def residual_log_probs(log_p: np.ndarray, log_q: np.ndarray) -> np.ndarray:
+    """Log of normalized max(0, p - q), `[V]` float32; p itself where rounding leaves no mass."""
+    rest = np.maximum(np.exp(log_p) - np.exp(log_q), 0)
+    mass = np.sum(rest)
+    if mass <= 0:
+        return log_p
+    with np.errstate(divide="ignore"):
+        return np.log(rest / mass)
+
+
+def _leviathan(
+    drafts: Sequence[int],
+    log_q: Sequence[np.ndarray],
+    log_p: Sequence[np.ndarray],
+    seed: np.ndarray,
+    position: int,
+) -> Verdict:
+    for i, token in enumerate(drafts):
+        place = position + 1 + i
+        p, q = np.exp(log_p[i][token]), np.exp(log_q[i][token])
+        if not uniform(seed, place, ACCEPT) * q < p:
+            own = draw(residual_log_probs(log_p[i], log_q[i]), seed, place, RESIDUAL)
+            return Verdict(tokens=(*drafts[:i], own), accepted=i)
+    return _bonus(drafts, log_p, seed, position)
+
+
+def _gumbel(
+    drafts: Sequence[int], log_p: Sequence[np.ndarray], seed: np.ndarray, position: int
+) -> Verdict:
+    for i, token in enumerate(drafts):
+        own = draw(log_p[i], seed, position + 1 + i)
+        if own != token:
+            return Verdict(tokens=(*drafts[:i], own), accepted=i)
+    n = len(drafts)
+    return Verdict(tokens=(*drafts, draw(log_p[n], seed, position + 1 + n)), accepted=n)
+
+
+def _bonus(
+    drafts: Sequence[int], log_p: Sequence[np.ndarray], seed: np.ndarray, position: int
+) -> Verdict:
+    n = len(drafts)
+    own = draw(log_p[n], seed, position + 1 + n, RESIDUAL)
+    return Verdict(tokens=(*drafts, own), accepted=n)
+
+
+def judge(
+    rule: Rule,
+    drafts: Sequence[int],
+    log_q: Sequence[np.ndarray],
+    log_p: Sequence[np.ndarray],
+    seed: np.ndarray,
+    position: int,
+) -> Verdict:
+    """Applies `rule` to one row's drafts.
+
+    Args:
+      rule: see `Rule`.
+      drafts: g tokens, for the indices `position + 1 ..`.
+      log_q: g arrays `[V]`, what each draft was drawn from.
+      log_p: g + 1 arrays `[V]`, the primary's processed log-probabilities at the same places.
+      seed: `[2]` uint32.
+      position: index of the last committed token.
+    """
+    if rule == Rule.LEVIATHAN:
+        return _leviathan(drafts, log_q, log_p, seed, position)
+    if rule == Rule.GUMBEL:
+        return _gumbel(drafts, log_p, seed, position)
+    if rule == Rule.STANDALONE_FREE:
+        return _bonus(drafts, log_p, seed, position)
+    return Verdict(tokens=tuple(drafts), accepted=len(drafts))

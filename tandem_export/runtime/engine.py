@@ -1,0 +1,190 @@
+"""The engine: requests in, answers out."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
+from itertools import groupby
+
+from tokenizers import Tokenizer
+
+from tandem_export.errors import ConfigError, RequestError
+from tandem_export.runtime.admission import Limits, admit, round_kind
+from tandem_export.runtime.executor import Executor, RoundKind, Rounds
+from tandem_export.runtime.params import SamplingParams
+from tandem_export.runtime.result import Delta, Result
+from tandem_export.runtime.sample import Sample
+from tandem_export.runtime.scheduler import Scheduler, ShouldCancel
+from tandem_export.runtime.stats import EngineStats
+from tandem_export.runtime.steps import StepRounds
+
+DRIVERS = ("fused", "steps")
+Prompts = str | Sequence[str] | Sequence[Sequence[int]]
+
+
+class Engine:
+    """Serves requests over the slots of one executor; one call at a time.
+
+    `tandem_export.load` makes one from a bundle.
+
+    Attributes:
+      limits: what the bundle's graphs can do.
+      tokenizer: of the bundle; None serves token ids only.
+      stats: everything since the engine was made or `reset_stats` was called.
+    """
+
+    def __init__(
+        self,
+        executor: Executor,
+        limits: Limits,
+        tokenizer: Tokenizer | None = None,
+        *,
+        driver: str = "fused",
+        independent: bool = False,
+    ) -> None:
+        """Takes over `executor`.
+
+        Args:
+          executor: runs the graphs; its slots belong to this engine.
+          limits: what those graphs can do.
+          tokenizer: None serves token ids only.
+          driver: `fused` runs a round as one graph; `steps` puts it together on the host.
+          independent: the drafter does not see the primary.
+
+        Raises:
+          ConfigError: an unknown driver.
+        """
+        if driver not in DRIVERS:
+            raise ConfigError(f"`driver` must be one of {DRIVERS}. Got: {driver!r}")
+        self.limits, self.tokenizer, self.driver = limits, tokenizer, driver
+        self.stats = EngineStats()
+        self._executor = executor
+        self._steps = StepRounds(executor, independent=independent)
+        self._busy = threading.Lock()
+
+    def warm_up(self, params: SamplingParams) -> None:
+        """Compiles what requests like `params` need, so that none of them waits for it.
+
+        Raises:
+          RequestError: the bundle has no graph for them.
+        """
+        kind, _ = round_kind(params, self.limits)
+        self._executor.warm_up([kind], steps=self._rounds(kind) is self._steps)
+
+    def reset_stats(self) -> None:
+        """Starts `stats` anew."""
+        self.stats = EngineStats()
+
+    def generate(
+        self,
+        prompts: Prompts,
+        params: SamplingParams | Sequence[SamplingParams] | None = None,
+        *,
+        on_delta: Callable[[Delta], None] | None = None,
+        should_cancel: ShouldCancel | None = None,
+    ) -> list[Result]:
+        """Answers prompts; those of one mode and gamma share the batch.
+
+        Args:
+          prompts: a text, several texts, or several lists of token ids.
+          params: for all prompts, or one for each; greedy by default.
+          on_delta: called with what each round added to each answer.
+          should_cancel: asked between rounds, with the index of a prompt that is not finished.
+
+        Returns:
+          `num_samples` results a prompt, in the order of prompts, then samples.
+
+        Raises:
+          RequestError: a request that this bundle cannot serve; none of them was started.
+        """
+        samples = self._admit(prompts, params, stream=on_delta is not None)
+        with closing(self._run(samples, should_cancel)) as steps:
+            for sample in steps:
+                if on_delta is not None:
+                    on_delta(sample.delta())
+        return [sample.result() for sample in samples]
+
+    def generate_stream(
+        self,
+        prompts: Prompts,
+        params: SamplingParams | Sequence[SamplingParams] | None = None,
+        *,
+        should_cancel: ShouldCancel | None = None,
+    ) -> Iterator[Delta]:
+        """As `generate`, but yields what each round added; closing the iterator ends all."""
+        samples = self._admit(prompts, params, stream=True)
+        return self._stream(samples, should_cancel)
+
+    def _stream(self, samples: list[Sample], should_cancel: ShouldCancel | None) -> Iterator[Delta]:
+        with closing(self._run(samples, should_cancel)) as steps:
+            for sample in steps:
+                yield sample.delta()
+
+    def _admit(
+        self,
+        prompts: Prompts,
+        params: SamplingParams | Sequence[SamplingParams] | None,
+        *,
+        stream: bool,
+    ) -> list[Sample]:
+        whole = [prompts] if isinstance(prompts, str) else list(prompts)
+        one = SamplingParams() if params is None else params
+        each = [one] * len(whole) if isinstance(one, SamplingParams) else list(one)
+        if len(each) != len(whole):
+            raise RequestError(
+                f"`params` must be one for all prompts, or one for each of {len(whole)}. "
+                f"Got: {len(each)}"
+            )
+        pairs = enumerate(zip(whole, each, strict=True))
+        jobs = [admit(i, self._encode(i, text), own, self.limits) for i, (text, own) in pairs]
+        return [
+            Sample(job, n, self.tokenizer, stream=stream)
+            for job in jobs
+            for n in range(job.params.num_samples)
+        ]
+
+    def _encode(self, index: int, prompt: str | Sequence[int]) -> Sequence[int]:
+        if not isinstance(prompt, str):
+            return [int(token) for token in prompt]
+        if self.tokenizer is None:
+            raise RequestError(f"prompt {index} is text, but the engine has no tokenizer")
+        return self.tokenizer.encode(prompt).ids
+
+    def _rounds(self, kind: RoundKind) -> Rounds:
+        stepwise = self.driver == "steps" or kind.role == "drafter"
+        return self._steps if stepwise else self._executor
+
+    def _run(
+        self, samples: list[Sample], should_cancel: ShouldCancel | None
+    ) -> Generator[Sample, None, None]:
+        if not self._busy.acquire(blocking=False):
+            raise RequestError("the engine serves one call at a time; wait for the one in progress")
+        start = time.perf_counter()
+        compiled = self._executor.counters.compilations_after_warm_up
+        try:
+            for kind, group in _by_kind(samples):
+                rounds = self._rounds(kind)
+                queue = Scheduler(self._executor, rounds, kind, self.stats, should_cancel)
+                with closing(queue.run(group)) as steps:
+                    yield from steps
+        finally:
+            now = self._executor.counters.compilations_after_warm_up
+            self.stats.compilations_after_warm_up += now - compiled
+            self.stats.seconds += time.perf_counter() - start
+            self._count(samples)
+            self._busy.release()
+
+    def _count(self, samples: list[Sample]) -> None:
+        for sample in samples:
+            self.stats.add_sample(sample.stats)
+        self.stats.requests += len({sample.job.index for sample in samples})
+
+
+def _by_kind(samples: list[Sample]) -> Iterator[tuple[RoundKind, list[Sample]]]:
+    """Samples grouped by kind, groups in the order of their first request."""
+    kinds = list(dict.fromkeys(sample.job.kind for sample in samples))
+    ordered = sorted(samples, key=lambda sample: kinds.index(sample.job.kind))
+    for kind, group in groupby(ordered, key=lambda sample: sample.job.kind):
+        yield kind, list(group)

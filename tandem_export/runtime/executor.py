@@ -1,0 +1,144 @@
+"""What the runtime asks of an execution engine, and the plain records that pass between them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+
+from tandem_export.runtime.rows import RowInputs
+
+Prefix = Any  # a prefilled row, opaque to everybody but the executor that made it
+RoundRole = Literal["round", "round_router", "drafter"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoundKind:
+    """Which graph runs a row's rounds; rows of one kind share a batch.
+
+    `drafter` is the drafter alone, one step a round, gamma 0. `gamma` is that of the graph: a row
+    may draft less (`max_draft`).
+    """
+
+    role: RoundRole
+    gamma: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Registers:
+    """Where a row stands when it is inserted.
+
+    Attributes:
+      position: tokens that the primary has processed.
+      last: the last token of the prompt, at `position`, not processed yet.
+      previous: the token before it (`last` again where there is none).
+      budget: how many tokens the row may commit.
+    """
+
+    position: int
+    last: int
+    previous: int
+    budget: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoundResult:
+    """What one round committed.
+
+    Attributes:
+      tokens: `[B, W]` int32, -1 past `count`.
+      count: `[B]` int32.
+      logprob: `[B, W]` float32, nats, of the primary at temperature 1.
+      drafted: `[B]` int32.
+      stopped: `[B]` int32, 1 where the router ended the draft.
+      drafter_steps: drafter runs of the whole batch.
+    """
+
+    tokens: np.ndarray
+    count: np.ndarray
+    logprob: np.ndarray
+    drafted: np.ndarray
+    stopped: np.ndarray
+    drafter_steps: int
+
+
+@dataclass(kw_only=True)
+class Counters:
+    """What an executor counts about itself.
+
+    Attributes:
+      compilations: graphs compiled so far.
+      warm: those of them that `warm_up` asked for.
+      device_seconds: time spent inside graph calls, until their outputs were ready.
+    """
+
+    compilations: int = 0
+    warm: int = 0
+    device_seconds: float = 0.0
+
+    @property
+    def compilations_after_warm_up(self) -> int:
+        """Graphs that a request had to wait for."""
+        return self.compilations - self.warm
+
+
+class Rounds(Protocol):
+    """What drives rows: an executor's fused rounds, or single steps put together on the host."""
+
+    def insert(self, prefix: Prefix, slot: int, registers: Registers) -> None:
+        """Puts a prefilled row into `slot`; `prefix` stays usable."""
+        ...
+
+    def round(self, kind: RoundKind, rows: RowInputs) -> RoundResult:
+        """Runs one round over all slots; rows without budget commit nothing."""
+        ...
+
+    def release(self, slot: int) -> None:
+        """Makes `slot` idle."""
+        ...
+
+
+class Executor(Rounds, Protocol):
+    """One execution engine with `batch` slots over caches of `cache` positions."""
+
+    batch: int
+    cache: int
+    counters: Counters
+
+    def warm_up(self, kinds: Sequence[RoundKind], *, steps: bool) -> None:
+        """Compiles what rows of `kinds` need, by single steps if `steps`; counted as warm."""
+        ...
+
+    def prefill(self, tokens: Sequence[int]) -> Prefix:
+        """Runs the prompt's tokens but the last through both models, from position 0."""
+        ...
+
+    def primary_block(self, tokens: np.ndarray, start: np.ndarray) -> np.ndarray:
+        """Tokens `[B, T]`, start `[B]` int32 -> logits `[B, T, V]` float32."""
+        ...
+
+    def drafter_step(self, tokens: np.ndarray, start: np.ndarray) -> np.ndarray:
+        """Tokens `[B, 1]`, start `[B]` int32 -> logits `[B, V]` float32."""
+        ...
+
+    def router(self, logits: np.ndarray) -> np.ndarray:
+        """Drafter logits `[B, V]` -> predicted acceptance `[B]` float32."""
+        ...
+
+
+def prefill_chunks(count: int, widths: Sequence[int], cache: int) -> Iterator[tuple[int, int]]:
+    """(start, width) of the chunks that cover `count` tokens.
+
+    The last chunk may reach past the tokens (its rows there are garbage that nothing reads) but not
+    past the cache: then it moves back and runs some tokens again.
+
+        count 9, widths 4 and 8, cache 11:  (0, 8) (7, 4)      8 + 4 > 11, so it starts at 7
+    """
+    at = 0
+    while at < count:
+        width = min((w for w in widths if w >= count - at), default=max(widths))
+        start = min(at, cache - width)
+        yield start, width
+        at = start + width

@@ -1,0 +1,19 @@
+"""JAX's persistent compilation cache."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import jax
+
+
+def use_compilation_cache(folder: str | Path | None) -> None:
+    """Keeps compiled graphs in `folder`, for the whole process; None changes nothing.
+
+    Without the two thresholds JAX leaves out what compiled in under a second.
+    """
+    if folder is None:
+        return
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)

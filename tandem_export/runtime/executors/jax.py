@@ -1,0 +1,201 @@
+"""Runs a bundle's exported graphs with JAX: weights and caches stay on the device."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax import export
+
+from tandem_export.bundle import Bundle, GraphRecord, TensorSpec
+from tandem_export.runtime.executor import (
+    Counters,
+    Registers,
+    RoundKind,
+    RoundResult,
+    prefill_chunks,
+)
+from tandem_export.runtime.executors.caching import use_compilation_cache
+from tandem_export.runtime.rows import RowInputs
+
+Arrays = dict[str, jax.Array]
+
+
+class _Loaded(NamedTuple):
+    """A compiled graph, its parameters, and the names of the state that it takes."""
+
+    run: Any
+    params: Arrays
+    state: tuple[str, ...]
+
+
+_REGISTERS = ("position", "last", "previous", "budget")
+
+
+def _put(array: np.ndarray | np.generic) -> jax.Array:
+    # may_alias=False: the host's array may change, or be donated, while the device still reads it.
+    return jax.device_put(array, may_alias=False)
+
+
+def _zeros(specs: Sequence[TensorSpec]) -> Arrays:
+    return {spec.name: _put(np.zeros(spec.shape, jax.numpy.dtype(spec.dtype))) for spec in specs}
+
+
+class JaxExecutor:
+    """An `Executor` over one batch bucket.
+
+    One copy of the weights serves all graphs. The state (caches and registers) goes from a graph's
+    outputs to the next one's donated arguments and never through the host.
+    """
+
+    def __init__(
+        self, bundle: Bundle, *, batch: int, compilation_cache: str | Path | None = None
+    ) -> None:
+        """Places the weights on the device; compiles nothing yet.
+
+        Raises:
+          BundleError: the bundle has no `insert` graph of this batch.
+        """
+        use_compilation_cache(compilation_cache)
+        self.batch = batch
+        self.counters = Counters()
+        self._bundle = bundle
+        self._insert = bundle.find("insert", batch=batch)
+        self._state = _zeros(self._insert.state)
+        keys = next(spec for spec in self._insert.state if spec.name == "primary_k.00")
+        self.cache = keys.shape[2]
+        graphs = bundle.manifest.graphs
+        self._prefills = {g.width: g for g in graphs if g.role == "prefill" and g.width}
+        self._weights = self._place_weights()
+        self._loaded: dict[str, _Loaded] = {}
+        self._found: dict[tuple[str, int | None, int | None], GraphRecord] = {}
+        self._uploaded: tuple[RowInputs, str, Arrays] | None = None
+
+    def _place_weights(self) -> Arrays:
+        """The tensors that graphs of this batch use."""
+        graphs = self._bundle.manifest.graphs
+        mine = [g for g in graphs if g.batch == self.batch or g.role == "prefill"]
+        names = {spec.name for graph in mine for spec in graph.params}
+        host = self._bundle.weights()
+        return {name: jax.device_put(host[name]) for name in sorted(names)}
+
+    def warm_up(self, kinds: Sequence[RoundKind], *, steps: bool) -> None:
+        """See `Executor.warm_up`."""
+        before = self.counters.compilations
+        for graph in (*self._prefills.values(), self._insert):
+            self._load(graph)
+        for kind in kinds:
+            for graph in self._graphs_of(kind, steps=steps):
+                self._load(graph)
+        self.counters.warm += self.counters.compilations - before
+
+    def _graphs_of(self, kind: RoundKind, *, steps: bool) -> list[GraphRecord]:
+        if not steps:
+            return [self._find(kind.role, gamma=kind.gamma)]
+        graphs = []
+        if kind.gamma or kind.role == "drafter":
+            graphs.append(self._find("drafter_step", width=1))
+        if kind.role != "drafter":
+            graphs.append(self._find("primary_block", width=kind.gamma + 1))
+        if kind.role == "round_router":
+            graphs.append(self._find("router"))
+        return graphs
+
+    def _find(
+        self, role: str, *, gamma: int | None = None, width: int | None = None
+    ) -> GraphRecord:
+        key = (role, gamma, width)
+        if key not in self._found:
+            self._found[key] = self._bundle.find(role, batch=self.batch, gamma=gamma, width=width)
+        return self._found[key]
+
+    def _load(self, graph: GraphRecord) -> _Loaded:
+        if graph.name not in self._loaded:
+            exported = export.deserialize(bytearray(self._bundle.graph_bytes(graph.name)))
+            args, _ = jax.tree.unflatten(exported.in_tree, exported.in_avals)
+            run = jax.jit(exported.call, donate_argnums=(1,)).lower(*args).compile()
+            params = {spec.name: self._weights[spec.name] for spec in graph.params}
+            state = tuple(spec.name for spec in graph.state)
+            self._loaded[graph.name] = _Loaded(run, params, state)
+            self.counters.compilations += 1
+        return self._loaded[graph.name]
+
+    def _call(self, graph: GraphRecord, state: Arrays, inputs: Mapping[str, Any]) -> Arrays:
+        """Runs a graph; its new state replaces the old one in `state`."""
+        loaded = self._load(graph)
+        own = {name: state[name] for name in loaded.state}
+        outputs, after = loaded.run(loaded.params, own, inputs)
+        state.update(after)
+        return outputs
+
+    def prefill(self, tokens: Sequence[int]) -> Arrays:
+        """See `Executor.prefill`; chunks have the widths of the bundle's prompt buckets."""
+        start = time.perf_counter()
+        specs = [spec for spec in self._insert.inputs if spec.name.startswith("prefix.")]
+        state = {name.removeprefix("prefix."): value for name, value in _zeros(specs).items()}
+        count = len(tokens) - 1
+        for at, width in prefill_chunks(count, tuple(self._prefills), self.cache):
+            block = np.zeros((1, width), np.int32)
+            own = tokens[at : min(at + width, count)]
+            block[0, : len(own)] = own
+            inputs = {"tokens": _put(block), "start": _put(np.array([at], np.int32))}
+            self._call(self._prefills[width], state, inputs)
+        jax.block_until_ready(state)
+        self.counters.device_seconds += time.perf_counter() - start
+        return state
+
+    def insert(self, prefix: Arrays, slot: int, registers: Registers) -> None:
+        """See `Rounds.insert`."""
+        start = time.perf_counter()
+        values = {name: np.array([getattr(registers, name)], np.int32) for name in _REGISTERS}
+        row = prefix | {name: _put(value) for name, value in values.items()}
+        inputs = {f"prefix.{name}": value for name, value in row.items()}
+        self._call(self._insert, self._state, inputs | {"slot": _put(np.int32(slot))})
+        jax.block_until_ready(self._state)
+        self.counters.device_seconds += time.perf_counter() - start
+
+    def release(self, slot: int) -> None:
+        """See `Rounds.release`."""
+        budget = np.array(self._state["budget"])
+        budget[slot] = 0
+        self._state["budget"] = _put(budget)
+
+    def round(self, kind: RoundKind, rows: RowInputs) -> RoundResult:
+        """See `Rounds.round`."""
+        graph = self._find(kind.role, gamma=kind.gamma)
+        inputs = self._row_inputs(graph, rows)
+        out = self._timed(graph, inputs)
+        out["drafter_steps"] = int(out["drafter_steps"])
+        return RoundResult(**out)
+
+    def _timed(self, graph: GraphRecord, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        start = time.perf_counter()
+        outputs = jax.device_get(self._call(graph, self._state, inputs))
+        self.counters.device_seconds += time.perf_counter() - start
+        return outputs
+
+    def _row_inputs(self, graph: GraphRecord, rows: RowInputs) -> Arrays:
+        """The sampling inputs on the device; uploaded when `rows` is a new object."""
+        kept = self._uploaded
+        if kept is None or kept[0] is not rows or kept[1] != graph.name:
+            arrays = {spec.name: _put(rows.arrays[spec.name]) for spec in graph.inputs}
+            self._uploaded = kept = (rows, graph.name, arrays)
+        return kept[2]
+
+    def primary_block(self, tokens: np.ndarray, start: np.ndarray) -> np.ndarray:
+        """See `Executor.primary_block`."""
+        graph = self._find("primary_block", width=tokens.shape[1])
+        return self._timed(graph, {"tokens": _put(tokens), "start": _put(start)})["logits"]
+
+    def drafter_step(self, tokens: np.ndarray, start: np.ndarray) -> np.ndarray:
+        """See `Executor.drafter_step`."""
+        graph = self._find("drafter_step", width=tokens.shape[1])
+        return self._timed(graph, {"tokens": _put(tokens), "start": _put(start)})["logits"]
+
+    def router(self, logits: np.ndarray) -> np.ndarray:
+        """See `Executor.router`."""
+        return self._timed(self._find("router"), {"logits": _put(logits)})["acceptance"]

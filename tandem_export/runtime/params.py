@@ -1,0 +1,96 @@
+"""What a request may ask for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from tandem_export.errors import ConfigError
+from tandem_export.runtime.acceptance import Rule
+
+Mode = Literal["speed", "router", "standalone", "standalone_free", "primary", "drafter"]
+MODES: tuple[Mode, ...] = Mode.__args__  # type: ignore[attr-defined]
+RULES = {"leviathan": Rule.LEVIATHAN, "gumbel": Rule.GUMBEL}
+
+
+def _require(ok: bool, name: str, rule: str, got: object) -> None:
+    if not ok:
+        raise ConfigError(f"`{name}` must be {rule}. Got: {got!r}")
+
+
+def _is_int(value: object, low: int, high: int = 2**31 - 1) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplingParams:
+    """Options of one request.
+
+    Attributes:
+      max_new_tokens: longest answer, in tokens; a stop token counts.
+      temperature: 0 is greedy.
+      top_k, top_p, min_p: filters, applied in this order; 0, 1 and 0 are off.
+      seed: 64 bits. Sample 0 of a request has this seed, sample i one derived from (seed, i).
+      rule: how drafts are judged when sampling. `leviathan` accepts most and has the primary's
+        distribution (P2); `gumbel` gives the very text that the primary gives for this seed (P0).
+      stop: strings that end the answer; the text is cut before them.
+      stop_token_ids: end the answer besides the bundle's end tokens.
+      ignore_end_tokens: go on past the bundle's end tokens.
+      logprobs: return each token's log-probability (the primary's, at temperature 1; in mode
+        `drafter` the drafter's).
+      num_samples: answers to one prompt; it is prefilled once.
+      mode: `speed` drafts gamma tokens, then verifies; `router` lets the router end a draft early;
+        `standalone` takes every draft unverified, `standalone_free` adds the primary's own token
+        to each block; `primary` and `drafter` run one model alone.
+      gamma: longest draft; None is the engine's. Without meaning for `primary` and `drafter`.
+      tau: router threshold; None is the checkpoint's.
+    """
+
+    max_new_tokens: int = 64
+    temperature: float = 0.0
+    top_k: int = 0
+    top_p: float = 1.0
+    min_p: float = 0.0
+    seed: int = 0
+    rule: Literal["leviathan", "gumbel"] = "leviathan"
+    stop: tuple[str, ...] = ()
+    stop_token_ids: tuple[int, ...] = ()
+    ignore_end_tokens: bool = False
+    logprobs: bool = False
+    num_samples: int = 1
+    mode: Mode = "speed"
+    gamma: int | None = None
+    tau: float | None = None
+
+    def __post_init__(self) -> None:
+        """Raises ConfigError that names the option, its rule and what came."""
+        for name in ("max_new_tokens", "num_samples"):
+            _require(
+                _is_int(getattr(self, name), 1), name, "an int of at least 1", getattr(self, name)
+            )
+        _require(_is_int(self.top_k, 0), "top_k", "an int of at least 0 (0 is off)", self.top_k)
+        _require(_is_int(self.seed, 0, 2**64 - 1), "seed", "an int of 0 .. 2**64 - 1", self.seed)
+        _require(0 <= self.temperature < 1e6, "temperature", "0 or positive", self.temperature)
+        _require(0 < self.top_p <= 1, "top_p", "above 0, at most 1 (1 is off)", self.top_p)
+        _require(0 <= self.min_p <= 1, "min_p", "between 0 and 1 (0 is off)", self.min_p)
+        _require(self.rule in RULES, "rule", f"one of {tuple(RULES)}", self.rule)
+        _require(self.mode in MODES, "mode", f"one of {MODES}", self.mode)
+        self._check_stops()
+        ok = self.gamma is None or _is_int(self.gamma, 1)
+        _require(ok, "gamma", "None or an int of at least 1 (for 0 use mode 'primary')", self.gamma)
+        ok = self.tau is None or 0 <= self.tau <= 1
+        _require(ok, "tau", "None or between 0 and 1", self.tau)
+
+    def _check_stops(self) -> None:
+        ok = isinstance(self.stop, tuple) and all(isinstance(s, str) and s for s in self.stop)
+        _require(ok, "stop", "a tuple of non-empty strings", self.stop)
+        ids = self.stop_token_ids
+        ok = isinstance(ids, tuple) and all(_is_int(token, 0) for token in ids)
+        _require(ok, "stop_token_ids", "a tuple of token ids", ids)
+
+    @property
+    def graph_rule(self) -> Rule:
+        """The rule that the graphs apply for this mode."""
+        if self.mode == "standalone":
+            return Rule.STANDALONE
+        return Rule.STANDALONE_FREE if self.mode == "standalone_free" else RULES[self.rule]

@@ -1,0 +1,91 @@
+"""Randomness as a function of (seed, position, stream, lane): Threefry-2x32-20.
+
+Counter based (Salmon et al. 2011, Random123): no hidden state, so a token's noise does not depend
+on the batch, the block length or the executor. One call gives two 32-bit words; lane 2b is the
+first word of block b, lane 2b + 1 the second.
+
+    key     = (seed[0], seed[1])
+    counter = (position, stream * 2**28 + block)
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+TOKEN = 0  # a draft's choice; under the gumbel rule the primary's choice too
+ACCEPT = 1  # the acceptance test of a draft, lane 0 only
+RESIDUAL = 2  # the primary's token under the leviathan and standalone rules
+SAMPLE = 3  # seeds of the further samples of one request
+
+_ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
+_PARITY = 0x1BD11BDA
+_LARGEST_UNIFORM = np.float32(1 - 2.0**-24)
+
+Words = np.ndarray  # uint32
+
+
+def _rotate_left(x: Words, bits: int) -> Words:
+    return (x << np.uint32(bits)) | (x >> np.uint32(32 - bits))
+
+
+def threefry2x32(key: Words, first: Words, second: Words) -> tuple[Words, Words]:
+    """Twenty rounds of Threefry-2x32.
+
+    Args:
+      key: `[2]` uint32.
+      first: the counter's first words, a uint32 array of at least one axis.
+      second: its second words, in the same shape.
+
+    Returns:
+      The two output words, uint32, in the counter's shape.
+    """
+    a, b = key[:1], key[1:2]
+    keys = (a, b, a ^ b ^ np.uint32(_PARITY))
+    x, y = first + keys[0], second + keys[1]
+    for group in range(5):
+        for bits in _ROTATIONS[group % 2]:
+            x = x + y
+            y = _rotate_left(y, bits) ^ x
+        x = x + keys[(group + 1) % 3]
+        y = y + keys[(group + 2) % 3] + np.uint32(group + 1)
+    return x, y
+
+
+def split_seed(seed: int) -> Words:
+    """A 64-bit seed as its (low, high) words, `[2]` uint32."""
+    return np.array([seed & 0xFFFFFFFF, seed >> 32], np.uint32)
+
+
+def sample_seed(seed: int, sample: int) -> Words:
+    """The seed of one sample of a request, `[2]` uint32; sample 0 has the request's own."""
+    words = split_seed(seed)
+    if sample == 0:
+        return words
+    counter = np.array([sample, SAMPLE << 28], np.uint32)
+    return np.concatenate(threefry2x32(words, counter[:1], counter[1:]))
+
+
+def _lanes(seed: Words, position: int, stream: int, lanes: int) -> np.ndarray:
+    block = np.arange((lanes + 1) // 2, dtype=np.uint32) + np.uint32(stream << 28)
+    place = np.full_like(block, position)
+    words = np.stack(threefry2x32(seed, place, block), -1).reshape(-1)[:lanes]
+    value = (words >> np.uint32(8)).astype(np.float32) * np.float32(2.0**-24)
+    # The top word would round up to 1.0, whose Gumbel noise is infinite.
+    return np.minimum(value + np.float32(2.0**-25), _LARGEST_UNIFORM)
+
+
+def uniform(seed: Words, position: int, stream: int, lane: int = 0) -> np.float32:
+    """One number in the open interval (0, 1), float32.
+
+    Args:
+      seed: `[2]` uint32.
+      position: the token's index in its sequence, prompt included.
+      stream: `TOKEN`, `ACCEPT` or `RESIDUAL`.
+      lane: which number of that stream.
+    """
+    return _lanes(seed, position, stream, lane + 1)[lane]
+
+
+def gumbel(seed: Words, position: int, stream: int, size: int) -> np.ndarray:
+    """Gumbel noise of lanes 0 .. size - 1, `[V]` float32, always finite; see `uniform`."""
+    return -np.log(-np.log(_lanes(seed, position, stream, size)))

@@ -1,0 +1,112 @@
+"""Continuous batching: slots are refilled as rows finish, between rounds."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+
+from tandem_export.runtime.executor import Executor, RoundKind, RoundResult, Rounds
+from tandem_export.runtime.rows import idle_rows, with_row
+from tandem_export.runtime.sample import Sample
+from tandem_export.runtime.stats import EngineStats
+
+ShouldCancel = Callable[[int], bool]
+
+
+class Scheduler:
+    """Runs samples of one `RoundKind` until all have finished."""
+
+    def __init__(
+        self,
+        executor: Executor,
+        rounds: Rounds,
+        kind: RoundKind,
+        stats: EngineStats,
+        should_cancel: ShouldCancel | None,
+    ) -> None:
+        self._executor, self._rounds, self._kind = executor, rounds, kind
+        self._stats, self._should_cancel = stats, should_cancel
+        self._slots: list[Sample | None] = [None] * executor.batch
+        self._rows = idle_rows(executor.batch)
+
+    def run(self, samples: list[Sample]) -> Generator[Sample, None, None]:
+        """Yields each sample after every round that added to it, and when it was cancelled.
+
+        Closing the iterator frees the slots.
+        """
+        waiting = deque(samples)
+        try:
+            while waiting or any(self._slots):
+                yield from self._cancel(waiting)
+                self._fill(waiting)
+                if any(self._slots):
+                    yield from self._commit(self._round())
+        finally:
+            for slot, sample in enumerate(self._slots):
+                if sample is not None:
+                    self._free(slot)
+
+    def _cancel(self, waiting: deque[Sample]) -> list[Sample]:
+        if self._should_cancel is None:
+            return []
+        running = [sample for sample in self._slots if sample is not None]
+        asked = {sample.job.index for sample in (*running, *waiting)}
+        gone = {index for index in asked if self._should_cancel(index)}
+        cancelled = [sample for sample in (*running, *waiting) if sample.job.index in gone]
+        for sample in cancelled:
+            sample.finish("cancelled")
+            if sample in waiting:
+                waiting.remove(sample)
+        for slot, sample in enumerate(self._slots):
+            if sample in cancelled:
+                self._free(slot)
+        return cancelled
+
+    def _fill(self, waiting: deque[Sample]) -> None:
+        for slot, sample in enumerate(self._slots):
+            if sample is None and waiting:
+                self._insert(waiting.popleft(), slot)
+
+    def _insert(self, sample: Sample, slot: int) -> None:
+        job = sample.job
+        if job.prefix is None:
+            job.started = time.perf_counter()
+            job.prefix = self._executor.prefill(job.prompt)
+            job.prefill_seconds = time.perf_counter() - job.started
+            self._stats.prefill_seconds += job.prefill_seconds
+        start = time.perf_counter()
+        self._rounds.insert(job.prefix, slot, sample.registers)
+        self._stats.insert_seconds += time.perf_counter() - start
+        job.not_inserted -= 1
+        if job.not_inserted == 0:
+            job.prefix = None
+        self._rows = with_row(self._rows, slot, sample.row)
+        self._slots[slot] = sample
+
+    def _round(self) -> RoundResult:
+        start = time.perf_counter()
+        result = self._rounds.round(self._kind, self._rows)
+        self._stats.round_seconds += time.perf_counter() - start
+        self._stats.rounds += self._kind.role != "drafter"
+        self._stats.drafter_runs += result.drafter_steps
+        return result
+
+    def _commit(self, result: RoundResult) -> Iterator[Sample]:
+        count, drafted = result.count.tolist(), result.drafted.tolist()
+        tokens, logprob = result.tokens.tolist(), result.logprob.tolist()
+        stopped = result.stopped.tolist()
+        alone = self._kind.role == "drafter"
+        done = [(slot, sample) for slot, sample in enumerate(self._slots) if sample is not None]
+        for slot, sample in done:
+            n, d = count[slot], drafted[slot]
+            sample.count_round(d, n, stopped[slot], 1 if alone else d)
+            sample.commit(tokens[slot][:n], logprob[slot][:n])
+            if sample.finish_reason is not None:
+                self._free(slot)
+        for _, sample in done:
+            yield sample
+
+    def _free(self, slot: int) -> None:
+        self._rounds.release(slot)
+        self._slots[slot] = None

@@ -1,0 +1,119 @@
+"""Checks of one exported graph against the graph it came from: names, shapes, dtypes, donation.
+
+They look at what was read back from the serialized bytes, not at what was about to be written.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import jax
+from jax import export
+
+from tandem_export.graphs.spec import Graph
+from tandem_export.targets.errors import (
+    DonationError,
+    DtypeMismatchError,
+    NameMismatchError,
+    ShapeMismatchError,
+    UnusedParameterError,
+)
+
+# How the module marks an argument whose buffer a result may take over.
+_DONATED = re.compile(r"tf\.aliasing_output|jax\.buffer_donor")
+
+
+def arguments(exported: export.Exported) -> tuple[Any, Any, Any]:
+    """`(params, state, inputs)` of an exported graph, arrays as shape and dtype."""
+    positional, _ = jax.tree.unflatten(exported.in_tree, exported.in_avals)
+    return positional
+
+
+def results(exported: export.Exported) -> Any:
+    """`(outputs, state)` of an exported graph, arrays as shape and dtype."""
+    return jax.tree.unflatten(exported.out_tree, exported.out_avals)
+
+
+def check_signature(exported: export.Exported, graph: Graph) -> None:
+    """Names, shapes and dtypes of all arguments, and of the state that comes back.
+
+    Raises:
+      NameMismatchError, ShapeMismatchError, DtypeMismatchError: the first difference found.
+    """
+    got_arguments, got_results = arguments(exported), results(exported)
+    for part, got in zip(("params", "state", "inputs"), got_arguments, strict=True):
+        _compare(graph.name, part, got, getattr(graph, part))
+    if not (isinstance(got_results, tuple) and len(got_results) == 2):
+        rule = "a graph must return `(outputs, state)`"
+        raise NameMismatchError(f"{graph.name}: {rule}. Got: {got_results}")
+    outputs, state = got_results
+    if not _is_flat(outputs):
+        raise NameMismatchError(f"{graph.name}: `outputs` must be a flat dict. Got: {outputs}")
+    _compare(graph.name, "returned state", state, graph.state)
+
+
+def _is_flat(values: Any) -> bool:
+    return isinstance(values, dict) and all(hasattr(leaf, "dtype") for leaf in values.values())
+
+
+def _compare(graph: str, part: str, got: Any, want: dict[str, Any]) -> None:
+    if not _is_flat(got) or set(got) != set(want):
+        names = sorted(got) if isinstance(got, dict) else got
+        rule = f"{part} must be the flat dict of {sorted(want)}"
+        raise NameMismatchError(f"{graph}: {rule}. Got: {names}")
+    for name, leaf in want.items():
+        where, own = f"{graph}: {part} {name!r}", got[name]
+        if own.shape != leaf.shape:
+            raise ShapeMismatchError(f"{where} must have shape {leaf.shape}. Got: {own.shape}")
+        if own.dtype != leaf.dtype:
+            raise DtypeMismatchError(f"{where} must have dtype {leaf.dtype}. Got: {own.dtype}")
+
+
+def unused_arguments(exported: export.Exported, graph: Graph) -> list[tuple[str, str]]:
+    """The (part, name) of arguments that the module dropped because nothing depends on them."""
+    names = [
+        (part, name)
+        for part in ("params", "state", "inputs")
+        for name in sorted(getattr(graph, part))
+    ]
+    kept = set(exported.module_kept_var_idx)
+    return [name for index, name in enumerate(names) if index not in kept]
+
+
+def check_params_used(exported: export.Exported, graph: Graph) -> None:
+    """A graph takes only the parameters that its results depend on.
+
+    Raises:
+      UnusedParameterError: the text lists the others.
+    """
+    unused = [name for part, name in unused_arguments(exported, graph) if part == "params"]
+    if unused:
+        raise UnusedParameterError(
+            f"{graph.name}: `params` must list only what the results depend on. "
+            f"Got: {unused}. Leave them out of the graph's `params`."
+        )
+
+
+def check_donation(exported: export.Exported, graph: Graph) -> None:
+    """Every state array is donated in the module itself.
+
+    Raises:
+      DonationError: the text lists the state that would be copied.
+    """
+    own = _main_arguments(exported.mlir_module())
+    # The platform index, if there is one, comes before params and state.
+    first = len(own) - len(graph.inputs) - len(graph.state)
+    marked = own[first : first + len(graph.state)]
+    names = sorted(graph.state)
+    lost = [name for name, text in zip(names, marked, strict=True) if not _DONATED.search(text)]
+    if lost:
+        rule = "every state array must be donated, or each step copies it"
+        raise DonationError(f"{graph.name}: {rule}. Got: not donated: {lost}")
+
+
+def _main_arguments(module: str) -> list[str]:
+    """The text of each argument of @main, attributes included."""
+    start = module.index("@main(")
+    signature = module[start : module.index(") -> ", start)]
+    return re.split(r"%arg\d+: ", signature)[1:]

@@ -1,0 +1,31 @@
+"""One exception per way in which an exported graph can disagree with the graph it came from."""
+
+from tandem_export.errors import ExportError
+
+
+class UnusedParameterError(ExportError):
+    """A graph is given a parameter that none of its results depends on."""
+
+
+class NameMismatchError(ExportError):
+    """Arguments or results have other names than the graph states, or are not flat dicts."""
+
+
+class ShapeMismatchError(ExportError):
+    """An argument or a result has another shape than the graph states."""
+
+
+class DtypeMismatchError(ExportError):
+    """An argument or a result has another dtype than the graph states."""
+
+
+class DonationError(ExportError):
+    """A state array is not donated: every step would copy it."""
+
+
+class SerializationError(ExportError):
+    """A graph cannot be serialized, or its bytes cannot be read back."""
+
+
+class ValueMismatchError(ExportError):
+    """The exported graph computes other values than the traced function, or NaN."""

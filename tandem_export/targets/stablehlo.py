@@ -1,0 +1,159 @@
+"""StableHLO: each graph as a `jax.export` artifact around a portable StableHLO module."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+from jax import export
+
+from tandem_export.bundle import BundleWriter, GraphRecord, TensorSpec
+from tandem_export.graphs.spec import Graph
+from tandem_export.targets import checks
+from tandem_export.targets.errors import SerializationError
+from tandem_export.targets.values import check_values
+
+# How long the two forms are promised to be readable, in days.
+# jax.export: 6 months of backward compatibility, counted between the releases that export and load
+# (https://docs.jax.dev/en/latest/export/export.html#compatibility-guarantees); jax 0.11.1 and later
+# refuse older artifacts. StableHLO portable artifacts: 5 years, counted between commits
+# (https://github.com/openxla/stablehlo/blob/main/docs/compatibility.md#guarantees).
+# A release's own date is not recorded in it, so both are counted from the day of the build.
+LIFETIME_DAYS = {"jax_export": 182, "stablehlo": 5 * 365}
+# The producer that MLIR bytecode names in its header.
+_PRODUCER = re.compile(rb"StableHLO_v(\d+\.\d+\.\d+)\0")
+
+# (graphs finished, graphs in all, name of the one just finished)
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportedGraph:
+    """A graph's manifest record (without `files`), its serialized export, the module inside it."""
+
+    record: GraphRecord
+    jax_export: bytes
+    stablehlo: bytes
+
+
+def build_stablehlo(
+    graphs: Sequence[Graph],
+    writer: BundleWriter,
+    platforms: Sequence[str],
+    progress: Progress | None = None,
+) -> None:
+    """Exports, checks and writes every graph.
+
+    Raises:
+      ExportError: a graph failed its check; see `export_graph`.
+    """
+    for index, graph in enumerate(graphs):
+        made = export_graph(graph, platforms)
+        writer.add_graph(made.record, jax_export=made.jax_export, stablehlo=made.stablehlo)
+        if progress is not None:
+            progress(index + 1, len(graphs), graph.name)
+
+
+def export_graph(graph: Graph, platforms: Sequence[str]) -> ExportedGraph:
+    """Exports one graph, reads it back and checks what came back.
+
+    Values are compared when this process runs on one of `platforms`; otherwise
+    `record.difference` is None.
+
+    Raises:
+      SerializationError: jax.export refuses it, or its bytes cannot be read back.
+      NameMismatchError, ShapeMismatchError, DtypeMismatchError: arguments or returned state.
+      UnusedParameterError: `graph.params` has a parameter that no result depends on.
+      DonationError: a state array is not donated.
+      ValueMismatchError: the exported graph computes something else.
+    """
+    exported = _export(graph, platforms)
+    serialized = bytes(exported.serialize())
+    loaded = _load(graph.name, serialized)
+    checks.check_signature(loaded, graph)
+    checks.check_donation(loaded, graph)
+    runs_here = jax.default_backend() in platforms
+    difference = check_values(loaded, graph) if runs_here else None
+    return ExportedGraph(
+        record=_record(graph, loaded, difference),
+        jax_export=serialized,
+        stablehlo=loaded.mlir_module_serialized,
+    )
+
+
+def _export(graph: Graph, platforms: Sequence[str]) -> export.Exported:
+    exported = _export_with(graph, platforms, keep_unused=False)
+    checks.check_params_used(exported, graph)
+    if not checks.unused_arguments(exported, graph):
+        return exported
+    # Inputs and state belong to the role: they stay arguments where one bucket does not read them.
+    return _export_with(graph, platforms, keep_unused=True)
+
+
+def _export_with(graph: Graph, platforms: Sequence[str], *, keep_unused: bool) -> export.Exported:
+    def function(params: Any, state: Any, inputs: Any) -> Any:
+        return graph.function(params, state, inputs)
+
+    function.__name__ = graph.name  # the module is called jit_<name>
+    jitted = jax.jit(function, donate_argnums=(1,), keep_unused=keep_unused)
+    try:
+        with warnings.catch_warnings():
+            # Which state is not donated, and why, is for the checks to say.
+            warnings.filterwarnings("ignore", "Some donated buffers were not usable")
+            return export.export(jitted, platforms=tuple(platforms))(
+                graph.params, graph.state, graph.inputs
+            )
+    except (ValueError, TypeError, NotImplementedError) as error:
+        where = f"{graph.name} for {', '.join(platforms)}"
+        raise SerializationError(f"{where}: cannot be exported: {error}") from error
+
+
+def _load(name: str, serialized: bytes) -> export.Exported:
+    try:
+        return export.deserialize(bytearray(serialized))
+    except Exception as error:  # the flatbuffer reader raises whatever it stumbles over
+        raise SerializationError(f"{name}: its bytes cannot be read back: {error!r}") from error
+
+
+def _record(graph: Graph, loaded: export.Exported, difference: float | None) -> GraphRecord:
+    outputs, _ = checks.results(loaded)
+    return GraphRecord(
+        name=graph.name,
+        role=graph.role,
+        batch=graph.batch,
+        gamma=graph.gamma,
+        width=graph.width,
+        parity=graph.parity,
+        params=_specs(graph.params),
+        state=_specs(graph.state),
+        inputs=_specs(graph.inputs),
+        outputs=_specs(outputs),
+        calling_convention_version=loaded.calling_convention_version,
+        stablehlo_version=stablehlo_version(loaded.mlir_module_serialized),
+        platforms=tuple(loaded.platforms),
+        difference=difference,
+    )
+
+
+def _specs(leaves: Any) -> tuple[TensorSpec, ...]:
+    return tuple(
+        TensorSpec(name=name, shape=tuple(leaf.shape), dtype=leaf.dtype.name)
+        for name, leaf in sorted(leaves.items())
+    )
+
+
+def stablehlo_version(module: bytes) -> str:
+    """The StableHLO version that a portable artifact targets, from its bytecode header.
+
+    Raises:
+      SerializationError: the bytes are not a portable artifact.
+    """
+    found = _PRODUCER.search(module[:64])
+    if found is None:
+        rule = "a portable artifact must name its StableHLO version in its header"
+        raise SerializationError(f"{rule}. Got: {module[:32]!r}")
+    return found[1].decode()

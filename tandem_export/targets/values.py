@@ -1,0 +1,74 @@
+"""Runs an exported graph and the function it came from on the same random values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import numpy as np
+from jax import export
+
+from tandem_export.graphs.spec import Graph, Shapes
+from tandem_export.targets.errors import ValueMismatchError
+
+# Largest absolute difference allowed, by dtype; all others must be equal. Both sides go through the
+# same compiler, and the measured difference is 0 on CPU in float32 and bfloat16: the room is for
+# compilers that fuse the two modules differently.
+TOLERANCE = {"float32": 1e-5, "bfloat16": 2e-2, "float16": 2e-3}
+_SEED = 20240213
+# Only the meaning of the modules is compared, and this halves the time to compile them.
+_CPU_OPTIONS = {"xla_backend_optimization_level": 0}
+
+
+def random_values(shapes: Shapes, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Small values that any graph can take: floats in 0.05 .. 0.95, integers 1 or 2."""
+    return {name: _draw(leaf, rng) for name, leaf in sorted(shapes.items())}
+
+
+def _draw(leaf: jax.ShapeDtypeStruct, rng: np.random.Generator) -> np.ndarray:
+    if np.issubdtype(leaf.dtype, np.integer) or leaf.dtype == bool:
+        return rng.integers(1, 3, leaf.shape).astype(leaf.dtype)
+    return rng.uniform(0.05, 0.95, leaf.shape).astype(leaf.dtype)
+
+
+def check_values(exported: export.Exported, graph: Graph) -> float:
+    """Largest absolute difference between the exported graph and its function.
+
+    Raises:
+      ValueMismatchError: a result differs by more than `TOLERANCE`, or is NaN; the text names it.
+    """
+    rng = np.random.default_rng(_SEED)
+    params = {  # centred, so that activations neither grow nor all have one sign
+        name: (value - 0.5) * 0.1 if value.dtype.kind not in "iub" else value
+        for name, value in random_values(graph.params, rng).items()
+    }
+    values = (
+        {name: value.astype(graph.params[name].dtype) for name, value in params.items()},
+        random_values(graph.state, rng),
+        random_values(graph.inputs, rng),
+    )
+    want, got = _run(graph.function, values), _run(exported.call, values)
+    worst = 0.0
+    for part, wanted, given in zip(("output", "state"), want, got, strict=True):
+        for name in wanted:
+            where = f"{graph.name}: {part} {name!r}"
+            worst = max(worst, _difference(where, wanted[name], given[name]))
+    return worst
+
+
+def _run(function: Any, values: tuple[Any, ...]) -> Any:
+    options = _CPU_OPTIONS if jax.default_backend() == "cpu" else None
+    return jax.tree.map(np.asarray, jax.jit(function, compiler_options=options)(*values))
+
+
+def _difference(where: str, want: np.ndarray, got: np.ndarray) -> float:
+    allowed = TOLERANCE.get(want.dtype.name, 0.0)
+    wide, own = want.astype(np.float64), got.astype(np.float64)
+    if np.isnan(wide).any() or np.isnan(own).any():
+        raise ValueMismatchError(f"{where} must be free of NaN on random values. Got: NaN")
+    with np.errstate(invalid="ignore"):
+        worst = float(np.max(np.where(wide == own, 0.0, np.abs(wide - own)), initial=0.0))
+    if worst > allowed:
+        rule = f"must be within {allowed:g} of the traced function"
+        raise ValueMismatchError(f"{where} {rule}. Got: largest difference {worst:.3g}")
+    return worst

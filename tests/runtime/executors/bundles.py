@@ -1,0 +1,67 @@
+"""Tiny bundles, built for real and driven by the real engine."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+from tokenizers import Tokenizer, models
+
+from tandem_export.bundle import Bundle
+from tandem_export.checkpoint import Checkpoint, Vocabulary
+from tandem_export.config import TandemConfig
+from tandem_export.graphs import BuildOptions
+from tandem_export.model import PARTS, Params, has_part
+from tandem_export.targets import build
+from tests.tiny import INDEPENDENT, LLAMA, TANDEM, random_params
+
+CACHE = 40
+OPTIONS = BuildOptions(
+    batch=(2,),
+    gamma=(3,),
+    prompt=(4, 8),
+    cache=CACHE,
+    roles=(
+        "prefill",
+        "insert",
+        "primary_block",
+        "drafter_step",
+        "router",
+        "round",
+        "round_router",
+    ),
+    platforms=("cpu",),
+)
+# The drafter is the primary: every draft has to be accepted.
+TWIN = TandemConfig(primary=LLAMA, drafter=LLAMA, kind="independent")
+CONFIGS = {"tandem": TANDEM, "independent": INDEPENDENT, "twin": TWIN}
+
+
+def build_tiny(kind: str, folder: Path) -> Bundle:
+    config = CONFIGS[kind]
+    params = {part: _params(config, part) for part in PARTS if has_part(config, part)}
+    if kind == "twin":
+        params["drafter"] = params["primary"]
+    vocabulary = Vocabulary(size=config.primary.vocab_size, end_tokens=(0,))
+    checkpoint = Checkpoint(
+        config=config,
+        vocabulary=vocabulary,
+        tokenizer_json=_tokenizer(vocabulary.size).to_str(),
+        params={p: {n: np.asarray(t) for n, t in own.items()} for p, own in params.items()},
+        provenance={},
+        source={},
+    )
+    roles = tuple(role for role in OPTIONS.roles if config.router or "router" not in role)
+    return build(checkpoint, dataclasses.replace(OPTIONS, roles=roles), folder / kind)
+
+
+def _params(config: TandemConfig, part: str) -> Params:
+    """Random; output heads are scaled up, so that greedy choices are no near-ties."""
+    own = random_params(config, part, seed=len(part))
+    sharp = ("head.weight",) if part != "router" else ()
+    return {name: value * 3 if name in sharp else value for name, value in own.items()}
+
+
+def _tokenizer(size: int) -> Tokenizer:
+    return Tokenizer(models.WordLevel({chr(97 + i): i for i in range(size)}, unk_token="a"))

@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+from tandem_export.bundle import describe, open_bundle
+from tandem_export.checkpoint import Checkpoint, Vocabulary
+from tandem_export.errors import BundleError, CheckpointError, ConfigError
+from tandem_export.graphs import BuildOptions, plan_graphs
+from tandem_export.model import PARTS
+from tandem_export.targets import build
+from tests.bundle.sample import snapshot
+from tests.tiny import TANDEM, random_params
+
+TOKENIZER = '{"version": "1.0"}'
+ONE_STEP = BuildOptions(
+    batch=(1,),
+    gamma=(1,),
+    prompt=(4,),
+    cache=16,
+    max_new=4,
+    roles=("router", "drafter_step"),
+    platforms=("cpu", "tpu"),
+)
+
+
+@pytest.fixture(scope="module")
+def checkpoint() -> Checkpoint:
+    params = {part: random_params(TANDEM, part) for part in PARTS}
+    return Checkpoint(
+        config=TANDEM,
+        vocabulary=Vocabulary(size=TANDEM.primary.vocab_size, end_tokens=(0, 16)),
+        tokenizer_json=TOKENIZER,
+        params={p: {n: np.asarray(t) for n, t in own.items()} for p, own in params.items()},
+        provenance={"recipe": "random"},
+        source={"primary": "a" * 64},
+    )
+
+
+@pytest.fixture(scope="module")
+def bundle(checkpoint, tmp_path_factory):
+    steps = []
+    out = tmp_path_factory.mktemp("build") / "tiny"
+    made = build(checkpoint, ONE_STEP, out, progress=lambda *step: steps.append(step))
+    assert [done for done, _, _ in steps] == list(range(1, steps[-1][1] + 1))
+    return made
+
+
+def test_every_planned_graph_is_there_and_exact(bundle):
+    planned = plan_graphs(TANDEM, ONE_STEP)
+    assert [graph.name for graph in bundle.manifest.graphs] == [graph.name for graph in planned]
+    assert {graph.difference for graph in bundle.manifest.graphs} == {0.0}
+
+
+def test_the_manifest_tells_where_the_bundle_comes_from(bundle, checkpoint):
+    manifest = bundle.manifest
+    assert manifest.name == "tiny"
+    assert manifest.model.layer_map == TANDEM.layer_map
+    assert manifest.model.primary["rope"]["scaling"] == "llama3"
+    assert (manifest.model.end_tokens, manifest.model.tau) == ((0, 16), 0.5)
+    assert manifest.checkpoint.source == checkpoint.source
+    assert manifest.checkpoint.provenance == {"recipe": "random"}
+    assert manifest.options["cache"] == 16
+    assert {"jax", "jaxlib", "flax", "numpy", "python", "tandem-export"} == set(manifest.versions)
+    assert set(manifest.not_after) == {"jax_export", "stablehlo"}
+    assert json.dumps(describe(bundle))
+
+
+def test_weights_and_tokenizer_are_the_checkpoints(bundle, checkpoint):
+    weights = bundle.weights()
+    names = {f"{part}.{name}" for part, own in checkpoint.params.items() for name in own}
+    assert set(weights) == names
+    for name, value in weights.items():
+        part, tensor = name.split(".", 1)
+        np.testing.assert_array_equal(value, checkpoint.params[part][tensor])
+    assert bundle.tokenizer_path.read_text() == TOKENIZER
+
+
+def test_every_argument_of_a_graph_is_in_the_store(bundle):
+    weights = bundle.weights()
+    for graph in bundle.manifest.graphs:
+        for spec in graph.params:
+            assert (weights[spec.name].shape, weights[spec.name].dtype) == (spec.shape, spec.dtype)
+
+
+def test_weights_are_cast_to_the_bundles_dtype(checkpoint, tmp_path):
+    options = dataclasses.replace(ONE_STEP, dtype="bfloat16", roles=("router",))
+    made = build(checkpoint, options, tmp_path / "b")
+    assert {value.dtype for value in made.weights().values()} == {np.dtype(ml_dtypes.bfloat16)}
+    assert {spec.dtype for spec in made.manifest.graphs[0].params} == {"bfloat16"}
+
+
+@pytest.mark.parametrize("targets", [("onyx",), (), ("stablehlo", "onyx")], ids=str)
+def test_unknown_targets_are_refused(checkpoint, tmp_path, targets):
+    with pytest.raises(ConfigError, match=r"`targets` must be some of \['stablehlo'\]"):
+        build(checkpoint, ONE_STEP, tmp_path / "b", targets=targets)
+
+
+def without(checkpoint: Checkpoint, name: str) -> Checkpoint:
+    drafter = {key: value for key, value in checkpoint.params["drafter"].items() if key != name}
+    return dataclasses.replace(checkpoint, params=checkpoint.params | {"drafter": drafter})
+
+
+def cut(checkpoint: Checkpoint, name: str) -> Checkpoint:
+    drafter = checkpoint.params["drafter"]
+    drafter = drafter | {name: drafter[name][1:]}
+    return dataclasses.replace(checkpoint, params=checkpoint.params | {"drafter": drafter})
+
+
+@pytest.mark.parametrize(
+    ("spoil", "got"), [(without, "no such tensor"), (cut, r"\(16, 6\)")], ids=["missing", "shape"]
+)
+def test_a_tensor_that_does_not_fit_stops_the_build(checkpoint, tmp_path, spoil, got):
+    broken = spoil(checkpoint, "embedding.weight")
+    text = rf"tensor 'drafter.embedding.weight' must have shape \(17, 6\), .* Got: {got}"
+    with pytest.raises(CheckpointError, match=text):
+        build(broken, ONE_STEP, tmp_path / "b")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_existing_bundle_needs_overwrite_and_survives_a_failure(checkpoint, tmp_path):
+    options = dataclasses.replace(ONE_STEP, roles=("router",))
+    build(checkpoint, options, tmp_path / "b")
+    before = snapshot(tmp_path)
+    with pytest.raises(BundleError, match="Pass `overwrite=True`"):
+        build(checkpoint, options, tmp_path / "b")
+
+    def stop(done: int, total: int, name: str) -> None:
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        build(checkpoint, options, tmp_path / "b", progress=stop, overwrite=True)
+    assert snapshot(tmp_path) == before
+    build(checkpoint, options, tmp_path / "b", overwrite=True)
+    open_bundle(tmp_path / "b")
