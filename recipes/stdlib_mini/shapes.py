@@ -38,12 +38,15 @@ def drafter(num_layers: int, width: int) -> DecoderConfig:
 
 
 def pair(draft: DecoderConfig, layer_map: tuple[int, ...]) -> TandemConfig:
-    """The tandem pair; an empty layer map makes the independent baseline."""
-    kind = "tandem" if layer_map else "independent"
+    """A tandem pair of the demo's primary."""
     return TandemConfig(
-        primary=PRIMARY,
-        drafter=draft,
-        kind=kind,
-        layer_map=layer_map,
-        router=ROUTER if layer_map else None,
+        primary=PRIMARY, drafter=draft, kind="tandem", layer_map=layer_map, router=ROUTER
     )
+
+
+def independent(config: TandemConfig) -> TandemConfig:
+    """The baseline of a tandem pair: the same drafter without a view of the primary."""
+    return dataclasses.replace(config, kind="independent", layer_map=(), router=None)
+
+
+PAIR = pair(drafter(num_layers=1, width=256), layer_map=(6,))

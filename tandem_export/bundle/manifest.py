@@ -46,7 +46,7 @@ class GraphRecord:
       platforms: what it was lowered for. With more than one, the StableHLO module takes one more
         argument before all others: an int32 scalar, the index into this list.
       difference: largest absolute difference to the traced function on random values, measured when
-        it was built; None where no platform of the building machine could run it.
+        it was built; None where that was not asked for, or the building machine could not run it.
     """
 
     name: str

@@ -74,7 +74,9 @@ def run_block(
     over old cache and new rows under one softmax and writes last.
     """
     positions = block_positions(start, tokens.shape[1])
-    attend_to = (_in_cache if form == "in_cache" else _two_part)(model.config, cache, start, positions)
+    attend_to = (_in_cache if form == "in_cache" else _two_part)(
+        model.config, cache, start, positions
+    )
     done = model.run(tokens, positions, attend_to)
     kept: list[Any] = done.kept
     return done.activations, kept if form == "in_cache" else write_layers(cache, kept, start)

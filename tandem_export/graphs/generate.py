@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from tandem_export.config import TandemConfig
+from tandem_export.graphs.acceptance import STANDALONE
 from tandem_export.graphs.round import speed_round
 from tandem_export.graphs.spec import Arrays, BuildOptions, Shapes
 from tandem_export.graphs.steps import prefill
@@ -54,7 +55,7 @@ def generate(
             _append(now.tokens, out["tokens"], now.count, keep),
             _append(now.logprob, out["logprob"], now.count, keep),
             now.count + keep,
-            _count(now.statistics, out, active),
+            _count(now.statistics, out, active, inputs["rule"]),
         )
 
     last = jax.lax.while_loop(lambda now: jnp.any(now.state["budget"] > 0), step, first)
@@ -110,9 +111,7 @@ def _until_stop(
     return jnp.where(met, jnp.argmax(is_stop, 1).astype(jnp.int32) + 1, count), met
 
 
-def _append(
-    whole: Array, new: Array, count: Int[Array, " B"], keep: Int[Array, " B"]
-) -> Array:
+def _append(whole: Array, new: Array, count: Int[Array, " B"], keep: Int[Array, " B"]) -> Array:
     """Writes each row's first `keep` new values at its own `count`."""
     W = new.shape[1]
     place = jnp.arange(W, dtype=jnp.int32)
@@ -123,11 +122,14 @@ def _append(
     return whole
 
 
-def _count(statistics: Arrays, out: Arrays, active: Bool[Array, " B"]) -> Arrays:
+def _count(
+    statistics: Arrays, out: Arrays, active: Bool[Array, " B"], rule: Int[Array, " B"]
+) -> Arrays:
     own = active.astype(jnp.int32)
+    primarys_own = jnp.where(rule == STANDALONE, 0, 1)
     new = {
         "drafted": out["drafted"],
-        "accepted": jnp.minimum(out["drafted"], jnp.maximum(out["count"] - 1, 0)),
+        "accepted": jnp.minimum(out["drafted"], jnp.maximum(out["count"] - primarys_own, 0)),
         "rounds": own,
         "stopped": out["stopped"],
         "drafter_steps": out["drafter_steps"] * own,

@@ -11,7 +11,6 @@ first word of the result, lane 2 * block + 1 the second.
 
 from __future__ import annotations
 
-
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, UInt32
 
@@ -42,7 +41,9 @@ def threefry2x32(
 
 def _unit(word: UInt32[Array, "..."]) -> Float[Array, "..."]:
     """The upper 24 bits as a float32 strictly between 0 and 1."""
-    return (word >> jnp.uint32(8)).astype(jnp.float32) * 2.0**-24 + 2.0**-25
+    value = (word >> jnp.uint32(8)).astype(jnp.float32) * 2.0**-24 + 2.0**-25
+    # The top word would round up to 1.0, whose Gumbel noise is infinite.
+    return jnp.minimum(value, 1 - 2.0**-24)
 
 
 def uniform(

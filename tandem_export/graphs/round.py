@@ -75,9 +75,7 @@ def verify(
 
     def at_width(width: int, state: Arrays) -> tuple[Array, Arrays]:
         tokens = block[:, :width]
-        x, state = run_primary(
-            config, options.attention, params, state, tokens, state["position"]
-        )
+        x, state = run_primary(config, options.attention, params, state, tokens, state["position"])
         logits = primary_logits(config, params, x, tokens.shape[0])
         return jnp.pad(logits, ((0, 0), (0, gamma + 1 - width), (0, 0))), state
 

@@ -20,9 +20,7 @@ def _per_row(value: Array, T: int) -> Array:
     return jnp.repeat(value, T)[:, None]
 
 
-def processed_log_probs(
-    logits: Float[Array, "B T V"], sampling: Arrays
-) -> Float[Array, "B T V"]:
+def processed_log_probs(logits: Float[Array, "B T V"], sampling: Arrays) -> Float[Array, "B T V"]:
     """log p over the kept tokens, -inf on the others.
 
     Order: temperature; top-k (keeps ties of the k-th); top-p (keeps a token while the probability
@@ -60,8 +58,8 @@ def _filtered(
     x, ordered = jnp.where(x >= kth, x, OFF), jnp.where(ordered >= kth, ordered, OFF)
     p = jax.nn.softmax(ordered, -1)
     before = jnp.cumsum(p, axis=-1) - p
-    # The largest token has probability 0 before it: something is always kept.
-    kept = (before < top_p) | (top_p >= 1)
+    # The largest token has probability 0 before it: it stays whatever top_p is.
+    kept = (before < top_p) | (before <= 0) | (top_p >= 1)
     smallest = jnp.min(jnp.where(kept, ordered, jnp.inf), -1, keepdims=True)
     x = jnp.where(x >= smallest, x, OFF)
     return jnp.where(x >= jnp.max(x, -1, keepdims=True) + jnp.log(min_p), x, OFF)

@@ -6,7 +6,9 @@ relayout for K > 1.
 
 from __future__ import annotations
 
-import jax
+import functools
+import operator
+
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
@@ -67,14 +69,13 @@ def attend(
     """
     grouped = group_queries(q, parts[0][0].shape[1])
     logits = [scores(grouped, k, mask, scale=scale, softcap=softcap) for k, _, mask in parts]
-    weights = jax.nn.softmax(
-        logits[0] if len(logits) == 1 else jnp.concatenate(logits, -1), axis=-1
-    ).astype(q.dtype)
-    out, start = None, 0
-    for k, v, _ in parts:
-        share = weights[..., start : start + k.shape[2]]
-        term = jnp.einsum("bkms,bksh->bkmh", share, v)
-        out = term if out is None else out + term
-        start += k.shape[2]
-    assert out is not None
+    peak = functools.reduce(jnp.maximum, [part.max(-1, keepdims=True) for part in logits])
+    # Divided by their sum after the values are mixed: a pass over [T, H] instead of [T, S].
+    weights = [jnp.exp(part - peak) for part in logits]
+    total = functools.reduce(operator.add, [part.sum(-1, keepdims=True) for part in weights])
+    mixed = [
+        jnp.einsum("bkms,bksh->bkmh", part.astype(v.dtype), v, preferred_element_type=jnp.float32)
+        for part, (_, v, _) in zip(weights, parts, strict=True)
+    ]
+    out = (functools.reduce(operator.add, mixed) / total).astype(q.dtype)
     return ungroup_queries(out, q.shape[1])

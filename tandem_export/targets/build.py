@@ -30,8 +30,8 @@ from tandem_export.targets.stablehlo import LIFETIME_DAYS, Progress, build_stabl
 if TYPE_CHECKING:
     from tandem_export.checkpoint import Checkpoint
 
-Target = Callable[[Sequence[Graph], BundleWriter, Sequence[str], Progress | None], None]
-TARGETS: dict[str, Target] = {"stablehlo": build_stablehlo}
+# (graphs, writer, platforms, progress, *, check_values)
+TARGETS: dict[str, Callable[..., None]] = {"stablehlo": build_stablehlo}
 _TOOLS = ("jax", "jaxlib", "flax", "numpy", "tandem-export")
 
 
@@ -43,6 +43,7 @@ def build(
     targets: Sequence[str] = ("stablehlo",),
     progress: Progress | None = None,
     overwrite: bool = False,
+    check_values: bool = True,
 ) -> Bundle:
     """Writes a bundle of `checkpoint` to the folder `out` and opens it, hashes checked.
 
@@ -53,6 +54,7 @@ def build(
       targets: which forms to build, from `TARGETS`.
       progress: called after each graph.
       overwrite: replace a bundle that stands at `out`.
+      check_values: run every exported graph beside its function; see `export_graph`.
 
     Raises:
       ConfigError: an unknown target.
@@ -70,7 +72,7 @@ def build(
         writer.add_weights(tensors, options.dtype)
         writer.add_file(TOKENIZER, checkpoint.tokenizer_json.encode())
         for target in targets:
-            TARGETS[target](graphs, writer, options.platforms, progress)
+            TARGETS[target](graphs, writer, options.platforms, progress, check_values=check_values)
         writer.commit(_manifest(checkpoint, options, Path(out).name))
     return open_bundle(out)
 

@@ -13,9 +13,8 @@ from jax import export
 
 from tandem_export.bundle import BundleWriter, GraphRecord, TensorSpec
 from tandem_export.graphs.spec import Graph
-from tandem_export.targets import checks
+from tandem_export.targets import checks, values
 from tandem_export.targets.errors import SerializationError
-from tandem_export.targets.values import check_values
 
 # How long the two forms are promised to be readable, in days.
 # jax.export: 6 months of backward compatibility, counted between the releases that export and load
@@ -45,24 +44,32 @@ def build_stablehlo(
     writer: BundleWriter,
     platforms: Sequence[str],
     progress: Progress | None = None,
+    *,
+    check_values: bool = True,
 ) -> None:
-    """Exports, checks and writes every graph.
+    """Exports, checks and writes every graph; the arguments are those of `export_graph`.
 
     Raises:
       ExportError: a graph failed its check; see `export_graph`.
     """
     for index, graph in enumerate(graphs):
-        made = export_graph(graph, platforms)
+        made = export_graph(graph, platforms, check_values=check_values)
         writer.add_graph(made.record, jax_export=made.jax_export, stablehlo=made.stablehlo)
         if progress is not None:
             progress(index + 1, len(graphs), graph.name)
 
 
-def export_graph(graph: Graph, platforms: Sequence[str]) -> ExportedGraph:
+def export_graph(
+    graph: Graph, platforms: Sequence[str], *, check_values: bool = True
+) -> ExportedGraph:
     """Exports one graph, reads it back and checks what came back.
 
-    Values are compared when this process runs on one of `platforms`; otherwise
-    `record.difference` is None.
+    Args:
+      graph: what to export.
+      platforms: what it is lowered for, jax's names such as `cpu` and `tpu`.
+      check_values: also compile it and its function and compare results on random values. It is
+        most of the time of a build. Needs this process to run on one of `platforms`; where values
+        are not compared, `record.difference` is None.
 
     Raises:
       SerializationError: jax.export refuses it, or its bytes cannot be read back.
@@ -76,8 +83,8 @@ def export_graph(graph: Graph, platforms: Sequence[str]) -> ExportedGraph:
     loaded = _load(graph.name, serialized)
     checks.check_signature(loaded, graph)
     checks.check_donation(loaded, graph)
-    runs_here = jax.default_backend() in platforms
-    difference = check_values(loaded, graph) if runs_here else None
+    compared = check_values and jax.default_backend() in platforms
+    difference = values.check_values(loaded, graph) if compared else None
     return ExportedGraph(
         record=_record(graph, loaded, difference),
         jax_export=serialized,

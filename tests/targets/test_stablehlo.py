@@ -104,6 +104,10 @@ def test_values_are_not_compared_without_a_platform_to_run_on():
     assert export_graph(TOY, ("tpu",)).record.difference is None
 
 
+def test_values_need_not_be_compared():
+    assert export_graph(with_function(nan), ("cpu",), check_values=False).record.difference is None
+
+
 def not_a_pair(params, state, inputs):
     return step(params, state, inputs)[1]
 

@@ -1,0 +1,147 @@
+"""Writes the model card of the demo checkpoints from what was measured.
+
+    python -m recipes.stdlib_mini.card --out build/train
+
+Reads the measures that training left in OUT, builds small bundles of both checkpoints, runs the real
+SPEED loop over the held-out prompts, and writes OUT/stdlib_mini.md.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+import tandem_export
+from tandem_export.checkpoint import read_checkpoint
+from tandem_export.graphs import BuildOptions
+from tandem_export.targets import build
+
+OPTIONS = BuildOptions(
+    batch=(4,),
+    gamma=(3, 5),
+    prompt=(64,),
+    cache=256,
+    roles=("prefill", "insert", "round"),
+    platforms=("cpu",),
+)
+NEW_TOKENS = 96
+SAMPLINGS = {"greedy": 0.0, "temperature 1": 1.0}
+
+
+def loop_measures(out: Path) -> list[dict[str, Any]]:
+    """Acceptance in the real loop, per drafter, gamma and way of sampling."""
+    prompts = json.loads((out / "prompts.json").read_text())
+    rows = []
+    for name, file in (("Distil", "independent.json"), ("Tandem-Distil", "tandem.json")):
+        checkpoint = read_checkpoint(out / "stdlib_mini" / file)
+        build(checkpoint, OPTIONS, out / "card-bundle", overwrite=True)
+        engine = tandem_export.load(out / "card-bundle", batch=4, modes=())
+        for gamma in OPTIONS.gamma:
+            for sampling, temperature in SAMPLINGS.items():
+                engine.reset_stats()
+                params = tandem_export.SamplingParams(
+                    max_new_tokens=NEW_TOKENS, temperature=temperature, gamma=gamma
+                )
+                results = engine.generate(prompts, params)
+                rounds = sum(result.stats.rounds for result in results)
+                rows.append(
+                    {
+                        "drafter": name,
+                        "gamma": gamma,
+                        "sampling": sampling,
+                        "accepted_a_round": engine.stats.accepted / rounds,
+                        "acceptance_at": engine.stats.acceptance_at,
+                    }
+                )
+    return rows
+
+
+def _row(cells: list[Any]) -> str:
+    return "| " + " | ".join(f"{c:.3f}" if isinstance(c, float) else str(c) for c in cells) + " |"
+
+
+def _table(header: list[str], rows: list[list[Any]]) -> str:
+    return "\n".join([_row(header), _row(["---"] * len(header)), *(_row(row) for row in rows)])
+
+
+def _paper_table(measures: dict[str, Any]) -> str:
+    names = ["accuracy", "ce", "relative_accuracy", "relative_tv"]
+    primary = measures["primary"]
+    rows = [["primary", "", primary["accuracy"], primary["ce"], "", ""]]
+    for row in measures["table"]:
+        rows.append([row["drafter"], row["block"] or "any", *(row[name] for name in names)])
+    header = ["model", "block length", "accuracy", "CE (nats)", "relative accuracy", "relative TV"]
+    return _table(header, rows)
+
+
+def _loop_table(rows: list[dict[str, Any]]) -> str:
+    header = ["drafter", "gamma", "sampling", "accepted a round", "acceptance by position"]
+    body = [
+        [
+            row["drafter"],
+            row["gamma"],
+            row["sampling"],
+            row["accepted_a_round"],
+            " ".join(f"{a:.2f}" for a in row["acceptance_at"]),
+        ]
+        for row in rows
+    ]
+    return _table(header, body)
+
+
+def _pilot_table(rows: list[dict[str, Any]]) -> str:
+    header = ["shape", "c, batch 1", "c, batch 4", "relative accuracy", "relative TV"]
+    header += [f"{how}, batch {b}" for how in ("greedy", "sampled") for b in (1, 4)]
+    body = []
+    for row in rows:
+        cells = [row["shape"], row["c_b1"], row["c_b4"], *row["tandem"]]
+        for key in ("greedy_b1", "greedy_b4", "sampled_b1", "sampled_b4"):
+            speed, gamma = row[key]
+            cells.append(f"{speed:.2f} (gamma {gamma})")
+        body.append(cells)
+    return _table(header, body)
+
+
+def _losses(out: Path) -> str:
+    rows = []
+    for stage in ("primary", "start", "distil", "tandem_ce", "tandem_distil", "router"):
+        log = [json.loads(line) for line in (out / f"{stage}.jsonl").read_text().splitlines()]
+        rows.append([stage, log[-1]["step"], log[0]["loss"], log[-1]["loss"]])
+    return _table(["stage", "steps", "loss of the first 50", "loss of the last 50"], rows)
+
+
+def card(out: Path, loop: list[dict[str, Any]]) -> str:
+    """The card's text."""
+    measures = json.loads((out / "measures.json").read_text())
+    router = measures["router"]
+    bins = [[f"{b['from']:.1f}", b["tokens"], b["predicted"], b["real"]] for b in router["bins"]]
+    return (
+        Path(__file__)
+        .with_name("card.md")
+        .read_text()
+        .format(
+            paper=_paper_table(measures),
+            loop=_loop_table(loop),
+            pilot=_pilot_table(json.loads((out / "pilot.json").read_text())),
+            losses=_losses(out),
+            bins=_table(["prediction from", "tokens", "mean prediction", "mean 1 - TV"], bins),
+            error=router["error"],
+            correlation=router["correlation"],
+        )
+    )
+
+
+@click.command()
+@click.option("--out", type=click.Path(path_type=Path), default=Path("build/train"))
+def main(out: Path) -> None:
+    """Measures the loop and writes OUT/stdlib_mini.md."""
+    loop = loop_measures(out)
+    (out / "loop.json").write_text(json.dumps(loop, indent=1))
+    (out / "stdlib_mini.md").write_text(card(out, loop))
+
+
+if __name__ == "__main__":
+    main()
