@@ -2,8 +2,8 @@
 
     python -m recipes.stdlib_mini.card --out build/train
 
-Reads the measures that training left in OUT, builds small bundles of both checkpoints, runs the real
-SPEED loop over the held-out prompts, and writes OUT/stdlib_mini.md.
+Reads the measures that training left in OUT, builds small bundles of both checkpoints, runs the
+real SPEED loop over the held-out prompts, and writes OUT/stdlib_mini.md.
 """
 
 from __future__ import annotations

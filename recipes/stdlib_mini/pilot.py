@@ -2,10 +2,11 @@
 
     python -m recipes.stdlib_mini.pilot --out build/train
 
-For each shape it trains the tandem drafter for a few steps of the distillation loss, measures held-out
-agreement, times the real graphs in one alternating run, and prints the predicted speed over the
-primary alone at its best gamma: (1 - a^(g+1)) / (1 - a) / (v(g + 1) + g c), c the drafter's step and
-v(W) the block of width W, both in primary steps of width 1 (acceptance a as independent by position).
+For each shape it trains the tandem drafter for a few steps of the distillation loss, measures
+held-out agreement, times the real graphs in one alternating run, and prints the predicted speed
+over the primary alone at its best gamma: (1 - a^(g+1)) / (1 - a) / (v(g + 1) + g c), c the
+drafter's step and v(W) the block of width W, both in primary steps of width 1 (acceptance a as
+independent by position).
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 Rules (docs/architecture.md): 0 `leviathan` (Leviathan et al. 2023: accept x with probability
 min(1, p(x) / q(x)), on rejection sample from max(0, p - q)); 1 `gumbel` (drafter-invariant: the
 primary's own choice with the shared noise of the position decides); 2 and 3 accept every draft
-(standalone, with and without the primary's token after them). A row at temperature 0 accepts while the
-draft is the primary's argmax. `runtime/acceptance.py` is the plain reference.
+(standalone, with and without the primary's token after them). A row at temperature 0 accepts while
+the draft is the primary's argmax. `runtime/acceptance.py` is the plain reference.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def accept(
         drafts   7 3 9 .    drafted 3     primary's choices  7 3 5 8
         accepted 2 (7 3), then the primary's 5: tokens 7 3 5 -1 -1, count 3
     """
-    B, G = drafts.shape
+    G = drafts.shape[1]
     greedy = jnp.argmax(logits, -1).astype(jnp.int32)
     ok, after = jax.lax.cond(
         jnp.any(sampling["temperature"] > 0),
@@ -71,8 +71,7 @@ def accept(
 
 def _collect(logits: Array, drafts: Array, after: Array, accepted: Array, count: Array) -> Accepted:
     """Drafts up to `accepted`, then the primary's token of that place, then -1."""
-    B, W = after.shape
-    place = jnp.arange(W, dtype=jnp.int32)[None, :]
+    place = jnp.arange(after.shape[1], dtype=jnp.int32)[None, :]
     padded = jnp.pad(drafts, ((0, 0), (0, 1)))
     tokens = jnp.where(place < accepted[:, None], padded, after)
     raw = jnp.take_along_axis(logits, jnp.maximum(tokens, 0)[:, :, None], 2)[:, :, 0]

@@ -1,8 +1,8 @@
 """Key/value caches: their names in the state, row writes, and the two attention forms.
 
-Caches are one array per layer, `[B, K, S, H]`. Each row of the batch writes at its own position, by a
-static loop of `dynamic_update_slice`: that stays in place on XLA for CPU and TPU, where a vmapped one
-becomes a scatter and a copy.
+Caches are one array per layer, `[B, K, S, H]`. Each row of the batch writes at its own position, by
+a static loop of `dynamic_update_slice`: that stays in place on XLA for CPU and TPU, where a vmapped
+one becomes a scatter and a copy.
 """
 
 from __future__ import annotations
@@ -70,8 +70,8 @@ def run_block(
     """Runs a block of tokens over a cache; returns the activations and the written cache.
 
     `in_cache` writes the rows and attends over the cache: for one T, the result of a token does not
-    depend on the tokens after it or on where in the block it stands, bit for bit. `two_part` attends
-    over old cache and new rows under one softmax and writes last.
+    depend on the tokens after it or on where in the block it stands, bit for bit. `two_part`
+    attends over old cache and new rows under one softmax and writes last.
     """
     positions = block_positions(start, tokens.shape[1])
     attend_to = (_in_cache if form == "in_cache" else _two_part)(

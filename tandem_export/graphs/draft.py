@@ -86,8 +86,8 @@ def draft(
 def _catch_up_window(state: Arrays) -> Int[Array, "B 2"]:
     """`previous` and `last`: an independent drafter has not seen its last accepted draft yet.
 
-    At position 0 there is no token before `last`; the window then starts at it, and the row that its
-    second place writes is overwritten by the next step.
+    At position 0 there is no token before `last`; the window then starts at it, and the row that
+    its second place writes is overwritten by the next step.
     """
     first = jnp.where(state["position"] > 0, state["previous"], state["last"])
     return jnp.stack([first, state["last"]], 1)
@@ -113,7 +113,7 @@ def _add_token(now: Draft, logits: Float[Array, "B V"], sampling: Arrays) -> Dra
 def _consult_router(
     config: TandemConfig, params: Arrays, now: Draft, logits: Array, sampling: Arrays
 ) -> Draft:
-    """Ends the draft of rows whose newest token is predicted to be rejected: draft on while a >= tau."""
+    """Ends the draft of rows whose newest token is likely rejected: draft on while a >= tau."""
     predicted = predict_acceptance(config, params, logits)
     stop = (predicted < sampling["tau"]) & (now.step < now.limit)
     limit = jnp.where(stop, now.step, now.limit)

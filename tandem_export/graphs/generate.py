@@ -39,8 +39,8 @@ def generate(
     """Graph `generate`: prompts `[B, S]` of `length [B]` tokens, answers of at most `max_new`.
 
     Beside the sampling inputs of a round it takes `max_new_tokens [B]` and `stop_tokens [B, E]` (-1
-    is unused). A stop token ends the answer and is its last token. Outputs: `tokens [B, max_new]` (-1
-    past the count), `logprob`, `count [B]` and per-row statistics.
+    is unused). A stop token ends the answer and is its last token. Outputs: `tokens [B, max_new]`
+    (-1 past the count), `logprob`, `count [B]` and per-row statistics.
     """
     first = _start(config, options, cache, params, inputs)
 

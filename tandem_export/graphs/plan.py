@@ -175,7 +175,7 @@ def _narrowed(graph: Graph) -> Graph:
 
 
 def _used(jaxpr: Any) -> set[int]:
-    """Ids of the variables that some result needs; an input handed through unchanged is not used."""
+    """Ids of the variables that some result needs; an input handed through is not used."""
     inputs = {id(var) for var in jaxpr.invars}
     used = {id(var) for var in jaxpr.outvars} - inputs
     for equation in reversed(jaxpr.eqns):

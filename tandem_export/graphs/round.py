@@ -24,8 +24,8 @@ def speed_round(
 ) -> tuple[Arrays, Arrays]:
     """Graphs `round` and `round_router`; with gamma 0, the primary alone at width 1.
 
-    Inputs and outputs are listed in docs/architecture.md. Every row has its own position, budget and
-    sampling parameters; idle rows (budget 0) commit nothing.
+    Inputs and outputs are listed in docs/architecture.md. Every row has its own position, budget
+    and sampling parameters; idle rows (budget 0) commit nothing.
     """
     if gamma == 0:
         drafted = _no_draft(config, state)
@@ -67,8 +67,8 @@ def verify(
 ) -> tuple[Float[Array, "B W V"], Arrays]:
     """Runs the primary over `last` and the drafts.
 
-    One width, gamma + 1, for every round, or (lossless = numeric) the smallest of the build's widths
-    that holds the longest draft; places past it are padded and never accepted.
+    One width, gamma + 1, for every round, or (lossless = numeric) the smallest of the build's
+    widths that holds the longest draft; places past it are padded and never accepted.
     """
     state = drafted.state
     block = jnp.concatenate([state["last"][:, None], drafted.tokens], 1)

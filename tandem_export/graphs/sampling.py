@@ -21,7 +21,7 @@ def _per_row(value: Array, T: int) -> Array:
 
 
 def processed_log_probs(logits: Float[Array, "B T V"], sampling: Arrays) -> Float[Array, "B T V"]:
-    """log p over the kept tokens, -inf on the others.
+    """Log-probabilities over the kept tokens, -inf on the others.
 
     Order: temperature; top-k (keeps ties of the k-th); top-p (keeps a token while the probability
     before it is below p, ties of the last one too); min-p (relative to the largest). A greedy row

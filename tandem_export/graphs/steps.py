@@ -112,7 +112,7 @@ def router(config: TandemConfig, params: Arrays, state: Arrays, inputs: Arrays):
 def predict_acceptance(
     config: TandemConfig, params: Arrays, logits: Float[Array, "B V"]
 ) -> Float[Array, " B"]:
-    """a = 1 - p(disagree) for a token drawn from these drafter logits."""
+    """Predicted acceptance, 1 - p(disagree), of a token drawn from these drafter logits."""
     return part(config, params, "router")(logits, params["drafter.embedding.weight"])
 
 

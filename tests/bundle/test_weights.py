@@ -82,11 +82,12 @@ def header(text: bytes) -> bytes:
         header(b"{"),
         header(b"[]"),
         header(b'{"x":{"dtype":"F32","shape":[4],"data_offsets":[0,16]}}'),
+        header(b'{"x":{"dtype":"F32","shape":[2],"data_offsets":[-8,8]}}'),
         header(b'{"x":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}}'),
         header(b'{"x":{"dtype":"F99","shape":[2],"data_offsets":[0,8]}}'),
         header(b'{"x":{"shape":[2],"data_offsets":[0,8]}}'),
     ],
-    ids=["short", "cut", "list", "past-the-end", "wrong-shape", "unknown-dtype", "no-dtype"],
+    ids=["short", "cut", "list", "past-the-end", "negative", "wrong-shape", "dtype", "no-dtype"],
 )
 def test_a_damaged_header_is_a_bundle_error(tmp_path, data):
     (tmp_path / "w").write_bytes(data)

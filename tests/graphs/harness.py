@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import jax
@@ -26,12 +27,16 @@ CACHE = 48
 HOSTILE = None  # a drafter that knows nothing of the primary
 SHARPEN = 3.0
 
+# One layer where depth is not the point: compiling takes the time.
+SHALLOW = dataclasses.replace(LLAMA, num_layers=1)
 # Drafter and primary have one shape, and each drafter layer reads the activation that feeds the
-# primary's own layer: with equal weights and projections that change nothing, the two are one model.
+# primary's own layer: with equal weights and identity projections, the two are one model.
 TWIN_TANDEM = TandemConfig(
     primary=LLAMA, drafter=LLAMA, layer_map=tuple(range(LLAMA.num_layers)), router=ROUTER
 )
-TWIN_INDEPENDENT = TandemConfig(primary=LLAMA, drafter=LLAMA, kind="independent", router=ROUTER)
+TWIN_INDEPENDENT = TandemConfig(primary=SHALLOW, drafter=SHALLOW, kind="independent", router=ROUTER)
+TWINS = {"tandem": TWIN_TANDEM, "independent": TWIN_INDEPENDENT}
+STEPS = ("prefill", "insert", "primary_block", "drafter_step", "router")
 
 
 def params(config: TandemConfig, noise: float | None, seed: int = 0) -> Arrays:
@@ -111,6 +116,14 @@ class Pair:
             outputs, state = self.call(name, params, state, inputs)
             text.add({key: np.asarray(value) for key, value in outputs.items()})
         return dataclasses.replace(text, state=state)
+
+
+@cache
+def pair(kind: str, batch: int, gamma: int, dtype: Any, **options: Any) -> Pair:
+    """A twin pair with one bucket of each kind, shared by every test of the process."""
+    fixed: dict[str, Any] = {"roles": (*STEPS, "round_router"), "prompt": (8,), "cache": CACHE}
+    buckets = {"batch": (batch,), "gamma": (gamma,), "dtype": dtype, "max_new": 12}
+    return Pair(TWINS[kind], BuildOptions(**(fixed | buckets | options)))
 
 
 @dataclass

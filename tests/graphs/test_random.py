@@ -50,7 +50,8 @@ def test_noise_is_that_of_the_numpy_twin(stream: int, low: int, high: int, posit
 
 @pytest.mark.parametrize("word", [0, 2**32 - 1], ids=["smallest", "largest"])
 def test_noise_is_finite_for_every_word(word: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(random, "threefry2x32", lambda *_: (jnp.full((1, 1, 1), word, "uint32"),) * 2)
+    both = (jnp.full((1, 1, 1), word, jnp.uint32),) * 2
+    monkeypatch.setattr(random, "threefry2x32", lambda *_: both)
     seed, place = jnp.zeros((1, 2), jnp.uint32), jnp.zeros((1, 1), jnp.int32)
     u = random.uniform(seed, place, random.TOKEN)
     assert 0 < float(u[0, 0, 0]) < 1

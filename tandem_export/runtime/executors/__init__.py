@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 
 from tandem_export.bundle import Bundle
@@ -24,6 +25,7 @@ def make_executor(
     if name not in EXECUTORS:
         raise ConfigError(f"`executor` must be one of {EXECUTORS}. Got: {name!r}")
     try:
+        importlib.import_module("flatbuffers")  # jax.export asks for it when a graph is read
         from tandem_export.runtime.executors.jax import JaxExecutor
     except ModuleNotFoundError as error:
         hint = "Install it: pip install 'tandem-export[jax]'"

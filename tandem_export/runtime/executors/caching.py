@@ -14,7 +14,8 @@ def use_compilation_cache(folder: str | Path | None) -> None:
     Without the two thresholds JAX leaves out what compiled in under a second; without the reset it
     stays with the first folder of the process.
     """
-    if folder is None or str(folder) == jax.config.jax_compilation_cache_dir:
+    now = getattr(jax.config, "jax_compilation_cache_dir")  # noqa: B009  (made at run time)
+    if folder is None or str(folder) == now:
         return
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)

@@ -123,7 +123,7 @@ def test_nothing_compiles_after_warm_up(shelf) -> None:
     engine = shelf.load("tandem")
     compiled: list[str] = []
 
-    def count(event: str, _: float, **__: Any) -> None:
+    def count(event: str, duration_secs: float, **kwargs: Any) -> None:
         if "backend_compile" in event:
             compiled.append(event)
 

@@ -1,0 +1,49 @@
+"""P1: greedy tokens are those of the primary alone at width 1, but where its logits nearly tie."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from tandem_export.parity.report import Check
+from tandem_export.parity.requests import GREEDY, drafting_modes, requests
+from tandem_export.parity.subject import Prompts, Subject
+from tandem_export.parity.trace import Trace, differences
+
+# The largest logit margin that still counts as a near-tie. Widths sum in other orders: logits of
+# magnitude 10 move by some 1e-5 in float32; neighbouring bfloat16 values there are 0.0625 apart.
+NEAR_TIE = {"float32": 1e-3, "bfloat16": 0.125}
+
+
+def primary_alone(subject: Subject, prompts: Prompts, max_new_tokens: int) -> list[Trace]:
+    """The reference: the primary stepped at width 1."""
+    asked = requests(len(prompts), "primary", None, GREEDY, max_new_tokens=max_new_tokens)
+    return subject.run("steps", prompts, asked)
+
+
+def check_numeric(
+    subjects: Sequence[Subject],
+    gamma: int,
+    reference: list[Trace],
+    prompts: Prompts,
+    *,
+    dtype: str,
+    max_new_tokens: int,
+) -> Iterator[Check]:
+    """One gamma and one batch. After its first divergence an answer is not compared further."""
+    tolerance = NEAR_TIE[dtype]
+    for subject in subjects:
+        for mode in drafting_modes(subject.limits, gamma):
+            asked = requests(len(prompts), mode, gamma, GREEDY, max_new_tokens=max_new_tokens)
+            for driver, name in (("steps", "single steps"), ("fused", "fused rounds")):
+                own = subject.run(driver, prompts, asked)
+                case = f"batch {subject.limits.batch}, gamma {gamma}, {mode}, {subject.name}"
+                found = differences(reference, own, case, values=False)
+                margins = [d.margin for d in found if d.margin is not None]
+                yield Check(
+                    level="P1",
+                    claim=f"greedy, {subject.name}, {name}: tokens, up to margin {tolerance}",
+                    cases=len(own),
+                    tokens=sum(len(trace.tokens) for trace in own),
+                    passed=all(margin <= tolerance for margin in margins),
+                    divergences=tuple(found),
+                )

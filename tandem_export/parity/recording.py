@@ -1,0 +1,64 @@
+"""An executor that keeps the primary's logits of what single steps commit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tandem_export.runtime import Executor, Registers
+
+
+class Recorder:
+    """Stands in front of an executor; what it does not record goes straight through.
+
+    A block is known to have committed as many tokens as the next one starts later:
+
+        start 5, logits of places 6 7 8 9     next start 7: places 6 and 7 were committed
+
+    Requests are told apart by the order in which they are inserted.
+    """
+
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
+        self._occupant: dict[int, int] = {}
+        self._blocks: list[list[np.ndarray]] = []
+        self._starts: list[int] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._executor, name)
+
+    def insert(self, prefix: Any, slot: int, registers: Registers) -> None:
+        """See `Rounds.insert`; a new request begins."""
+        self._executor.insert(prefix, slot, registers)
+        self._occupant[slot] = len(self._blocks)
+        self._blocks.append([])
+        self._starts.append(registers.position)
+
+    def release(self, slot: int) -> None:
+        """See `Rounds.release`."""
+        self._executor.release(slot)
+        self._occupant.pop(slot, None)
+
+    def primary_block(self, tokens: np.ndarray, start: np.ndarray) -> np.ndarray:
+        """See `Executor.primary_block`; the logits of every occupied slot are kept."""
+        logits = self._executor.primary_block(tokens, start)
+        for slot, request in self._occupant.items():
+            self._keep(request, int(start[slot]), logits[slot])
+        return logits
+
+    def _keep(self, request: int, start: int, logits: np.ndarray) -> None:
+        blocks = self._blocks[request]
+        if blocks:
+            blocks[-1] = blocks[-1][: start - self._starts[request]].copy()
+        blocks.append(logits.copy())
+        self._starts[request] = start
+
+    def take(self) -> list[np.ndarray]:
+        """Logits `[n, V]` float32 per request, in order, since the last call.
+
+        The last block is whole: n may be more than the tokens that were committed.
+        """
+        taken = [np.concatenate(blocks) if blocks else np.zeros(0) for blocks in self._blocks]
+        self._blocks, self._starts = [], []
+        return taken

@@ -1,0 +1,80 @@
+"""What verification found: one check per claim, each over many cases."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from tandem_export.parity.trace import Divergence
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One claim of one level.
+
+    Attributes:
+      level: P0, P1 or P2.
+      claim: in words.
+      cases: answers that were compared (P2: samples).
+      tokens: tokens in them.
+      passed: whether the claim holds for all of them.
+      divergences: what differed; under P1 near-ties are listed too.
+      detail: a number or two for people, may be empty.
+    """
+
+    level: str
+    claim: str
+    cases: int
+    tokens: int
+    passed: bool
+    divergences: tuple[Divergence, ...] = ()
+    detail: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """All checks of a bundle.
+
+    Attributes:
+      bundle: its name.
+      parity: the level that its graphs claim.
+      dtype: of weights and activations.
+      prompts: how many.
+      seconds: wall time.
+    """
+
+    bundle: str
+    parity: str
+    dtype: str
+    prompts: int
+    seconds: float
+    checks: tuple[Check, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every check passed."""
+        return all(check.passed for check in self.checks)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values, `passed` included."""
+        return dataclasses.asdict(self) | {"passed": self.passed}
+
+
+def merge(checks: Iterable[Check]) -> tuple[Check, ...]:
+    """Checks of one level and claim put together, in the order in which claims first came."""
+    groups: dict[tuple[str, str], list[Check]] = {}
+    for check in checks:
+        groups.setdefault((check.level, check.claim), []).append(check)
+    return tuple(_sum(group) for group in groups.values())
+
+
+def _sum(group: list[Check]) -> Check:
+    return dataclasses.replace(
+        group[0],
+        cases=sum(check.cases for check in group),
+        tokens=sum(check.tokens for check in group),
+        passed=all(check.passed for check in group),
+        divergences=tuple(d for check in group for d in check.divergences),
+    )

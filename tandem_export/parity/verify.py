@@ -1,0 +1,180 @@
+"""Verifies a bundle: every batch and gamma bucket, its own drafter and a random one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tandem_export.bundle import Bundle, open_bundle
+from tandem_export.errors import BundleError, ConfigError
+from tandem_export.parity.distribution import check_distribution
+from tandem_export.parity.exact import check_exact
+from tandem_export.parity.numeric import check_numeric, primary_alone
+from tandem_export.parity.prompts import Prompt, encode_prompts
+from tandem_export.parity.report import Check, Report, merge
+from tandem_export.parity.requests import GREEDY, GUMBEL
+from tandem_export.parity.subject import Prompts, Subject, with_random_drafter
+from tandem_export.runtime import Limits, load
+
+# Calls finished, calls in all, what comes next.
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerifyOptions:
+    """How much is compared.
+
+    Attributes:
+      prompts: how many.
+      max_new_tokens: longest answer; some are one or two tokens shorter.
+      batch, gamma: buckets; empty is every bucket of the bundle.
+      samples: draws of the P2 test; 0 leaves it out.
+      executor: which engine runs the graphs.
+      compilation_cache: a folder for compiled graphs. Without one, the graphs are compiled again
+        for the random drafter.
+      allow_expired: open the bundle although a part of it has passed its date.
+    """
+
+    prompts: int = 16
+    max_new_tokens: int = 16
+    batch: tuple[int, ...] = ()
+    gamma: tuple[int, ...] = ()
+    samples: int = 4000
+    executor: str = "jax"
+    compilation_cache: str | Path | None = None
+    allow_expired: bool = False
+
+    def __post_init__(self) -> None:
+        for name, low in (("prompts", 1), ("max_new_tokens", 3), ("samples", 0)):
+            if getattr(self, name) < low:
+                got = getattr(self, name)
+                raise ConfigError(f"`{name}` must be at least {low}. Got: {got}")
+
+
+def verify(
+    path: str | Path,
+    options: VerifyOptions | None = None,
+    *,
+    prompts: Sequence[Prompt] | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Tests the parity level that the bundle at `path` claims, and P2.
+
+    Args:
+      path: the bundle's folder.
+      options: how much is compared.
+      prompts: texts or token ids; None is the packaged ones.
+      progress: called before each comparison.
+
+    Raises:
+      BundleError: not a usable bundle, or without the graphs that a comparison needs.
+      ConfigError: a batch or gamma that is no bucket of it.
+      RequestError: prompts that it cannot serve.
+    """
+    started = time.perf_counter()
+    asked = options or VerifyOptions()
+    bundle = open_bundle(path, allow_expired=asked.allow_expired)
+    checks = tuple(_checks(bundle, asked, prompts, progress or _silent))
+    return Report(
+        bundle=bundle.manifest.name,
+        parity=_parity(bundle),
+        dtype=bundle.manifest.options["dtype"],
+        prompts=asked.prompts,
+        seconds=time.perf_counter() - started,
+        checks=merge(checks),
+    )
+
+
+def _silent(done: int, total: int, what: str) -> None:
+    del done, total, what
+
+
+def _parity(bundle: Bundle) -> str:
+    """The weakest level that a graph claims."""
+    return max(graph.parity for graph in bundle.manifest.graphs)
+
+
+def _checks(
+    bundle: Bundle, options: VerifyOptions, prompts: Sequence[Prompt] | None, progress: Progress
+) -> Iterator[Check]:
+    every = [_limits(bundle, batch, options) for batch in _batches(bundle, options)]
+    gammas = [_chosen("gamma", options.gamma, set(own.gammas["round"]) - {0}) for own in every]
+    room = every[0].cache - options.max_new_tokens - max(map(max, gammas))
+    ids = encode_prompts(bundle, prompts, count=options.prompts, room=room)
+    total, done = sum(map(len, gammas)) + 1, 0
+    for limits, own_gammas in zip(every, gammas, strict=True):
+        subjects = _subjects(bundle, limits, options)
+        compare = _comparison(bundle, subjects, ids, options)
+        for gamma in own_gammas:
+            progress(done, total, f"batch {limits.batch}, gamma {gamma}")
+            yield from compare(gamma)
+            done += 1
+        # Once, with the largest batch: the rule is the same in all of them.
+        if options.samples and limits is every[-1]:
+            progress(done, total, f"{options.samples} samples")
+            yield check_distribution(subjects[0], own_gammas[0], ids, samples=options.samples)
+    progress(total, total, "done")
+
+
+def _batches(bundle: Bundle, options: VerifyOptions) -> list[int]:
+    have = {graph.batch for graph in bundle.manifest.graphs if graph.role == "insert"}
+    return _chosen("batch", options.batch, have)
+
+
+def _chosen(name: str, asked: Sequence[int], have: set[int]) -> list[int]:
+    if not have:
+        raise BundleError(
+            f"to verify a bundle, its rounds and single steps must be built; it has no {name} "
+            "bucket for them. Build it with every graph."
+        )
+    unknown = sorted(set(asked) - have)
+    if unknown:
+        rule = f"`{name}` must be from the bundle's buckets {sorted(have)}"
+        raise ConfigError(f"{rule}. Got: {unknown[0]}")
+    return sorted(asked or have)
+
+
+def _limits(bundle: Bundle, batch: int, options: VerifyOptions) -> Limits:
+    engine = load(
+        bundle.path,
+        executor=options.executor,
+        batch=batch,
+        modes=(),
+        compilation_cache=options.compilation_cache,
+        allow_expired=options.allow_expired,
+    )
+    return engine.limits
+
+
+def _subjects(bundle: Bundle, limits: Limits, options: VerifyOptions) -> list[Subject]:
+    both = {"own drafter": bundle, "random drafter": with_random_drafter(bundle)}
+    return [
+        Subject(
+            own,
+            limits,
+            name=name,
+            executor=options.executor,
+            compilation_cache=options.compilation_cache,
+        )
+        for name, own in both.items()
+    ]
+
+
+def _comparison(
+    bundle: Bundle, subjects: list[Subject], prompts: Prompts, options: VerifyOptions
+) -> Callable[[int], Iterator[Check]]:
+    """What is compared at one gamma, for the level that the bundle claims."""
+    longest = options.max_new_tokens
+    if _parity(bundle) == "P0":
+        return lambda gamma: (
+            check
+            for sampling in (GREEDY, GUMBEL)
+            for check in check_exact(subjects, gamma, sampling, prompts, max_new_tokens=longest)
+        )
+    reference = primary_alone(subjects[0], prompts, longest)
+    dtype = bundle.manifest.options["dtype"]
+    return lambda gamma: check_numeric(
+        subjects, gamma, reference, prompts, dtype=dtype, max_new_tokens=longest
+    )

@@ -1,0 +1,73 @@
+"""Tiny pairs and the bundles that are built of them."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tokenizers import Tokenizer, models
+
+from tandem_export.bundle import Bundle
+from tandem_export.checkpoint import Checkpoint, Vocabulary, write_checkpoint
+from tandem_export.config import TandemConfig
+from tandem_export.graphs import BuildOptions
+from tandem_export.model import PARTS, Params, has_part
+from tandem_export.targets import build
+from tests.tiny import LLAMA, TANDEM, random_params
+
+CACHE = 32
+PROMPTS = [[3], [1, 2, 3, 4, 5, 6], [7, 8, 9, 10, 11, 12, 13, 14], [2, 9]]
+PRIMARY = dataclasses.replace(LLAMA, num_layers=1)
+DRAFTER = dataclasses.replace(TANDEM.drafter, num_layers=1)
+PAIRS = {
+    "tandem": dataclasses.replace(TANDEM, primary=PRIMARY, drafter=DRAFTER, layer_map=(1,)),
+    "independent": TandemConfig(primary=PRIMARY, drafter=DRAFTER, kind="independent"),
+}
+SMALL = BuildOptions(
+    batch=(2,),
+    gamma=(1, 3),
+    prompt=(4,),
+    cache=CACHE,
+    platforms=("cpu",),
+    roles=(
+        "prefill",
+        "insert",
+        "primary_block",
+        "drafter_step",
+        "router",
+        "round",
+        "round_router",
+    ),
+)
+
+
+def parts(kind: str) -> dict[str, Any]:
+    """What both a checkpoint in memory and one on disk are made of."""
+    config = PAIRS[kind]
+    size = config.primary.vocab_size
+    tokenizer = Tokenizer(models.WordLevel({f"w{i}": i for i in range(size)}, unk_token="w0"))
+    return {
+        "config": config,
+        "vocabulary": Vocabulary(size=size, end_tokens=(0,)),
+        "tokenizer_json": tokenizer.to_str(),
+        "params": {part: _params(config, part) for part in PARTS if has_part(config, part)},
+        "provenance": {},
+    }
+
+
+def _params(config: TandemConfig, part: str) -> dict[str, np.ndarray]:
+    """Random; output heads are scaled up, so that greedy choices are no near-ties."""
+    own: Params = random_params(config, part, seed=len(part))
+    sharp = ("head.weight",) if part != "router" else ()
+    return {name: np.asarray(t * 3 if name in sharp else t) for name, t in own.items()}
+
+
+def make_bundle(folder: Path, kind: str = "tandem", options: BuildOptions = SMALL) -> Bundle:
+    return build(Checkpoint(**parts(kind), source={}), options, folder)
+
+
+def make_checkpoint(folder: Path, kind: str = "tandem") -> Path:
+    write_checkpoint(folder, **parts(kind))
+    return folder
