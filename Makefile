@@ -6,9 +6,10 @@ SOURCES := $(shell find tandem_export -type f -not -path '*/__pycache__/*')
 
 .PHONY: demo test lint bench train-demo
 
-# Builds the demo bundle from the embedded checkpoint, once per change of the sources, and runs it.
+# Builds the demo bundle from the embedded checkpoint, once per change of the sources, and shows it:
+# code that the model writes, the speed ratio, acceptance by position, parity.
 demo: $(DEMO)/manifest.json
-	$(BIN)/tandem-export generate $(DEMO) "def "
+	$(BIN)/python examples/demo.py $(DEMO)
 
 test: lint
 	$(BIN)/python -m pytest -n 2
@@ -20,7 +21,7 @@ lint: $(STAMP)
 	$(BIN)/lint-imports
 
 bench: $(DEMO)/manifest.json
-	$(BIN)/tandem-export bench $(DEMO)
+	$(BIN)/python benchmarks/run.py --folder $(dir $(DEMO))
 
 # Hours on two cores; an interrupted run goes on where it stopped.
 train-demo: $(STAMP)

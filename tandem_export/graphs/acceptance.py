@@ -26,13 +26,13 @@ class Accepted(NamedTuple):
     """The tokens that a round commits.
 
     Attributes:
-      tokens: `[B, W]` int32, -1 past `count`.
-      count: `[B]` int32, accepted drafts plus the primary's token.
+      tokens: `[B, W]` int32, -1 past `committed`.
+      committed: `[B]` int32, accepted drafts plus the primary's token.
       logprob: `[B, W]` float32, the primary's log-probability at temperature 1 (nats).
     """
 
     tokens: Int[Array, "B W"]
-    count: Int[Array, " B"]
+    committed: Int[Array, " B"]
     logprob: Float[Array, "B W"]
 
 

@@ -23,7 +23,7 @@ class Progress(NamedTuple):
     state: Arrays
     tokens: Int[Array, "B A"]
     logprob: Float[Array, "B A"]
-    count: Int[Array, " B"]
+    written: Int[Array, " B"]
     statistics: Arrays
 
 
@@ -52,20 +52,20 @@ def generate(
         after = after | {"budget": jnp.where(stopped, 0, after["budget"])}
         return Progress(
             after,
-            _append(now.tokens, out["tokens"], now.count, keep),
-            _append(now.logprob, out["logprob"], now.count, keep),
-            now.count + keep,
+            _append(now.tokens, out["tokens"], now.written, keep),
+            _append(now.logprob, out["logprob"], now.written, keep),
+            now.written + keep,
             _count(now.statistics, out, active, inputs["rule"]),
         )
 
     last = jax.lax.while_loop(lambda now: jnp.any(now.state["budget"] > 0), step, first)
     width = options.max_new
     place = jnp.arange(width, dtype=jnp.int32)[None, :]
-    inside = place < last.count[:, None]
+    inside = place < last.written[:, None]
     outputs = {
         "tokens": jnp.where(inside, last.tokens[:, :width], -1),
         "logprob": jnp.where(inside, last.logprob[:, :width], 0.0),
-        "count": last.count,
+        "count": last.written,
     }
     return outputs | last.statistics, state
 

@@ -55,7 +55,10 @@ def uniform(
     shape = (B, T, blocks)
     block = jnp.arange(blocks, dtype=jnp.uint32) + jnp.uint32(stream << 28)
     words = threefry2x32(
-        tuple(jnp.broadcast_to(seed[:, None, i : i + 1], shape) for i in range(2)),
+        (
+            jnp.broadcast_to(seed[:, None, :1], shape),
+            jnp.broadcast_to(seed[:, None, 1:], shape),
+        ),
         (
             jnp.broadcast_to(position[:, :, None].astype(jnp.uint32), shape),
             jnp.broadcast_to(block[None, None, :], shape),

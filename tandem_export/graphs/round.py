@@ -44,7 +44,7 @@ def speed_round(
     )
     outputs = {
         "tokens": done.tokens,
-        "count": done.count,
+        "count": done.committed,
         "logprob": done.logprob,
         "drafted": drafted.limit,
         "stopped": drafted.stopped,
@@ -88,7 +88,7 @@ def verify(
 
 def advance(state: Arrays, done: Accepted) -> Arrays:
     """Moves the registers past the committed tokens."""
-    count = done.count
+    count = done.committed
 
     def token_at(place: Int[Array, " B"]) -> Int[Array, " B"]:
         return jnp.take_along_axis(done.tokens, jnp.maximum(place, 0)[:, None], 1)[:, 0]

@@ -5,7 +5,7 @@ from tandem_export.parity.numeric import NEAR_TIE
 from tandem_export.parity.prompts import encode_prompts
 from tandem_export.parity.report import Check, Report
 from tandem_export.parity.trace import Divergence
-from tandem_export.parity.verify import VerifyOptions, verify
+from tandem_export.parity.verification import VerifyOptions, verify
 
 __all__ = [
     "NEAR_TIE",

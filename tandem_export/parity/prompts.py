@@ -57,7 +57,7 @@ def _ids(tokenizer: Tokenizer, index: int, prompt: Prompt) -> tuple[int, ...]:
     except Exception as error:  # tokenizers raises nothing narrower
         raise _not_encoded(index, str(error)) from error
     # One id over and over is how a vocabulary without these words answers.
-    if len(set(ids)) < min(2, len(prompt)):
+    if not ids or len(set(ids)) < min(2, len(prompt)):
         raise _not_encoded(index, f"ids {sorted(set(ids))} for {prompt[:20]!r}")
     return tuple(ids)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -78,9 +79,9 @@ def _with_margin(found: Divergence, reference: Trace) -> Divergence:
         return found
     row = reference.values[found.place]
     margin = float(row[found.expected] - row[found.got])
-    return Divergence(**(vars(found) | {"margin": margin}))
+    return dataclasses.replace(found, margin=margin)
 
 
 def _with_difference(found: Divergence, reference: Trace, got: Trace) -> Divergence:
     gap = np.max(np.abs(reference.values[found.place] - got.values[found.place]))
-    return Divergence(**(vars(found) | {"difference": float(gap)}))
+    return dataclasses.replace(found, difference=float(gap))

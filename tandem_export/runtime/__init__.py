@@ -12,7 +12,7 @@ from tandem_export.runtime.executor import (
     prefill_chunks,
 )
 from tandem_export.runtime.loading import load
-from tandem_export.runtime.params import MODES, SamplingParams
+from tandem_export.runtime.params import MODES, Mode, SamplingParams
 from tandem_export.runtime.random import gumbel, threefry2x32, uniform
 from tandem_export.runtime.result import Delta, Result
 from tandem_export.runtime.rows import RowInputs
@@ -27,6 +27,7 @@ __all__ = [
     "EngineStats",
     "Executor",
     "Limits",
+    "Mode",
     "Registers",
     "RequestStats",
     "Result",

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
+import threading
 import warnings
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +28,9 @@ from tandem_export.targets.errors import SerializationError
 LIFETIME_DAYS = {"jax_export": 182, "stablehlo": 5 * 365}
 # The producer that MLIR bytecode names in its header.
 _PRODUCER = re.compile(rb"StableHLO_v(\d+\.\d+\.\d+)\0")
+
+# Tracing holds the interpreter anyway, and the warning filters below are the process's.
+_TRACING = threading.Lock()
 
 # (graphs finished, graphs in all, name of the one just finished)
 Progress = Callable[[int, int, str], None]
@@ -49,14 +55,23 @@ def build_stablehlo(
 ) -> None:
     """Exports, checks and writes every graph; the arguments are those of `export_graph`.
 
+    Graphs are compiled for their check on all cores; they are written in the order given.
+
     Raises:
       ExportError: a graph failed its check; see `export_graph`.
     """
-    for index, graph in enumerate(graphs):
-        made = export_graph(graph, platforms, check_values=check_values)
-        writer.add_graph(made.record, jax_export=made.jax_export, stablehlo=made.stablehlo)
-        if progress is not None:
-            progress(index + 1, len(graphs), graph.name)
+
+    def make(graph: Graph) -> ExportedGraph:
+        return export_graph(graph, platforms, check_values=check_values)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        try:
+            for index, made in enumerate(pool.map(make, graphs)):
+                writer.add_graph(made.record, jax_export=made.jax_export, stablehlo=made.stablehlo)
+                if progress is not None:
+                    progress(index + 1, len(graphs), made.record.name)
+        finally:  # after a failure, what has not begun never will
+            pool.shutdown(cancel_futures=True)
 
 
 def export_graph(
@@ -108,7 +123,7 @@ def _export_with(graph: Graph, platforms: Sequence[str], *, keep_unused: bool) -
     function.__name__ = graph.name  # the module is called jit_<name>
     jitted = jax.jit(function, donate_argnums=(1,), keep_unused=keep_unused)
     try:
-        with warnings.catch_warnings():
+        with _TRACING, warnings.catch_warnings():
             # Which state is not donated, and why, is for the checks to say.
             warnings.filterwarnings("ignore", "Some donated buffers were not usable")
             return export.export(jitted, platforms=tuple(platforms))(

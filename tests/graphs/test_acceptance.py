@@ -40,7 +40,7 @@ def test_greedy_by_hand(rule: int, drafts: list[int], drafted: int, want: list[i
     inputs, at = sampling(1, rule=rule), np.array([9], np.int32)
     done = accepted(logits, *row, log_q, at, inputs, idle=np.array([False]))
     assert done.tokens[0].tolist() == [*want, *[-1] * (4 - len(want))]
-    assert done.count.tolist() == [len(want)]
+    assert done.committed.tolist() == [len(want)]
     logprob = [log_softmax(logits[0, i])[token] for i, token in enumerate(want)]
     np.testing.assert_allclose(done.logprob[0, : len(want)], logprob, atol=1e-6)
     assert done.logprob[0, len(want) :].tolist() == [0.0] * (4 - len(want))
@@ -115,7 +115,7 @@ def test_rows_of_every_rule_are_accepted_as_by_the_reference(G: int, seed: int) 
     for b in range(B):
         want = plain(given, options, b)
         assert done.tokens[b].tolist() == [*want, *[-1] * (G + 1 - len(want))]
-        assert int(done.count[b]) == len(want)
+        assert int(done.committed[b]) == len(want)
         logprob = [log_softmax(given["logits"][b, i])[token] for i, token in enumerate(want)]
         np.testing.assert_allclose(done.logprob[b, : len(want)], logprob, atol=2e-5)
 

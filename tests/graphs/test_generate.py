@@ -31,7 +31,9 @@ def weights() -> Arrays:
     return params(pair("tandem", B, 3, "float32").config, 0.2)
 
 
-def generate(values: dict, max_new_tokens=MAX_NEW, stops: tuple = ()) -> dict[str, np.ndarray]:
+def generate(
+    values: dict, max_new_tokens: np.ndarray | int = MAX_NEW, stops: tuple = ()
+) -> dict[str, np.ndarray]:
     """Runs the graph; `stops` are (row, token) pairs."""
     tokens = np.full((B, S), 9, np.int32)  # the filling is no part of a prompt
     for b, prompt in enumerate(PROMPTS):
@@ -42,7 +44,7 @@ def generate(values: dict, max_new_tokens=MAX_NEW, stops: tuple = ()) -> dict[st
     inputs = values | {
         "tokens": tokens,
         "length": np.array([len(prompt) for prompt in PROMPTS], np.int32),
-        "max_new_tokens": np.broadcast_to(np.int32(max_new_tokens), (B,)),
+        "max_new_tokens": np.broadcast_to(np.asarray(max_new_tokens, np.int32), (B,)),
         "stop_tokens": stop_tokens,
     }
     made = pair("tandem", B, 3, "float32", roles=("generate",))

@@ -43,8 +43,10 @@ def test_the_state_is_updated_in_place(kind: str, name: str) -> None:
     graph, config = planned(kind)[name], CONFIGS[kind]
     jitted = jax.jit(graph.function, donate_argnums=1)
     compiled = jitted.lower(graph.params, graph.state, graph.inputs).compile()
-    assert compiled.memory_analysis().alias_size_in_bytes == state_bytes(graph)
-    assert cache_copies(compiled.as_text(), config) == []
+    memory, text = compiled.memory_analysis(), compiled.as_text()
+    assert memory is not None and text is not None
+    assert memory.alias_size_in_bytes == state_bytes(graph)
+    assert cache_copies(text, config) == []
 
 
 def cache_copies(text: str, config: TandemConfig) -> list[str]:

@@ -18,10 +18,9 @@ CONFIGS = {
     "tandem": dataclasses.replace(TANDEM, primary=SHALLOW, drafter=SMALL, layer_map=(1,)),
     "independent": dataclasses.replace(INDEPENDENT, primary=SHALLOW, drafter=SMALL, router=ROUTER),
 }
-OPTIONS = BuildOptions(batch=(2,), gamma=(1, 3), prompt=(4, 8), cache=24, max_new=13)
+OPTIONS = BuildOptions(batch=(2,), gamma=(1, 3), prompt=(4,), cache=24, max_new=13)
 NAMES = {
     "prefill_b1_t4",
-    "prefill_b1_t8",
     "insert_b2",
     "primary_block_b2_t1",
     "primary_block_b2_t2",
@@ -34,7 +33,6 @@ NAMES = {
     "round_router_b2_g1",
     "round_router_b2_g3",
     "generate_b2_s4",
-    "generate_b2_s8",
 }
 SINGLE_STEPS = ["prefill_b1_t4", "primary_block_b2_t2", "drafter_step_b2_t1", "router_b2"]
 # An independent drafter catches up with two tokens at once.
@@ -62,7 +60,7 @@ def test_only_the_roles_that_are_asked_for_and_that_exist() -> None:
 
 def test_generate_is_left_out_where_prompt_and_answer_do_not_fit_the_cache() -> None:
     # 8 + 14 + 3 > 24: the long prompt bucket has no room for the answer and a block.
-    options = dataclasses.replace(OPTIONS, max_new=14, roles=("generate",))
+    options = dataclasses.replace(OPTIONS, prompt=(4, 8), max_new=14, roles=("generate",))
     names = [graph.name for graph in plan_graphs(CONFIGS["tandem"], options)]
     assert names == ["generate_b2_s4"]
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -71,6 +72,6 @@ def test_every_row_is_processed_as_by_the_reference(size: int, grid: float, seed
 
 
 def test_choose_takes_the_lowest_id_of_a_tie_and_nothing_filtered_out() -> None:
-    log_p = np.array([[[-np.inf, -1.0, -1.0]]], np.float32)
-    noise = np.array([[[16.6, 0.5, 0.5]]], np.float32)
+    log_p = jnp.array([[[-jnp.inf, -1.0, -1.0]]])
+    noise = jnp.array([[[16.6, 0.5, 0.5]]])
     assert choose(log_p, noise).tolist() == [[1]]

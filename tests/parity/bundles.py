@@ -1,33 +1,34 @@
-"""Tiny pairs and the bundles that are built of them."""
+"""Tiny pairs, and the bundles and checkpoints that are made of them."""
 
 from __future__ import annotations
 
 import dataclasses
+import tempfile
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tokenizers import Tokenizer, models
+from tokenizers import Tokenizer, models, pre_tokenizers
 
-from tandem_export.bundle import Bundle
 from tandem_export.checkpoint import Checkpoint, Vocabulary, write_checkpoint
 from tandem_export.config import TandemConfig
 from tandem_export.graphs import BuildOptions
-from tandem_export.model import PARTS, Params, has_part
+from tandem_export.model import PARTS, has_part
 from tandem_export.targets import build
 from tests.tiny import LLAMA, TANDEM, random_params
 
 CACHE = 32
-PROMPTS = [[3], [1, 2, 3, 4, 5, 6], [7, 8, 9, 10, 11, 12, 13, 14], [2, 9]]
+PROMPTS = [[3], [1, 2, 3, 4, 5, 6], [7, 8, 9, 10, 11, 12], [2, 9]]
 PRIMARY = dataclasses.replace(LLAMA, num_layers=1)
 DRAFTER = dataclasses.replace(TANDEM.drafter, num_layers=1)
 PAIRS = {
     "tandem": dataclasses.replace(TANDEM, primary=PRIMARY, drafter=DRAFTER, layer_map=(1,)),
     "independent": TandemConfig(primary=PRIMARY, drafter=DRAFTER, kind="independent"),
 }
-SMALL = BuildOptions(
+OPTIONS = BuildOptions(
     batch=(2,),
-    gamma=(1, 3),
+    gamma=(2,),
     prompt=(4,),
     cache=CACHE,
     platforms=("cpu",),
@@ -41,13 +42,15 @@ SMALL = BuildOptions(
         "round_router",
     ),
 )
+_FOLDER = tempfile.TemporaryDirectory()  # removed at exit
 
 
-def parts(kind: str) -> dict[str, Any]:
+def _parts(kind: str) -> dict[str, Any]:
     """What both a checkpoint in memory and one on disk are made of."""
     config = PAIRS[kind]
     size = config.primary.vocab_size
     tokenizer = Tokenizer(models.WordLevel({f"w{i}": i for i in range(size)}, unk_token="w0"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()  # type: ignore[assignment]
     return {
         "config": config,
         "vocabulary": Vocabulary(size=size, end_tokens=(0,)),
@@ -59,15 +62,24 @@ def parts(kind: str) -> dict[str, Any]:
 
 def _params(config: TandemConfig, part: str) -> dict[str, np.ndarray]:
     """Random; output heads are scaled up, so that greedy choices are no near-ties."""
-    own: Params = random_params(config, part, seed=len(part))
+    own = random_params(config, part, seed=len(part))
     sharp = ("head.weight",) if part != "router" else ()
     return {name: np.asarray(t * 3 if name in sharp else t) for name, t in own.items()}
 
 
-def make_bundle(folder: Path, kind: str = "tandem", options: BuildOptions = SMALL) -> Bundle:
-    return build(Checkpoint(**parts(kind), source={}), options, folder)
+@cache
+def shared_bundle(kind: str = "tandem", lossless: Any = "exact") -> Path:
+    """A bundle that this process builds once."""
+    folder = Path(_FOLDER.name, f"{kind}-{lossless}")
+    options = dataclasses.replace(OPTIONS, lossless=lossless)
+    # The tests of the targets check values; here that would take most of the time.
+    build(Checkpoint(**_parts(kind), source={}), options, folder, check_values=False)
+    return folder
 
 
-def make_checkpoint(folder: Path, kind: str = "tandem") -> Path:
-    write_checkpoint(folder, **parts(kind))
+@cache
+def shared_checkpoint() -> Path:
+    """A tandem checkpoint that this process writes once."""
+    folder = Path(_FOLDER.name, "checkpoint")
+    write_checkpoint(folder, **_parts("tandem"))
     return folder

@@ -58,6 +58,15 @@ def test_leviathan_compares_u_q_with_p_at_the_drafts_own_index() -> None:
         assert judge(Rule.LEVIATHAN, [0], log_q, log_p, SEED, 7).accepted == accepted
 
 
+def test_leviathan_draws_from_the_residual_after_a_rejection() -> None:
+    # Draft 3 has p = 0, so it is refused; what p has more of than q: [0.2, 0.2, 0.1, 0].
+    p, q = log(0.4, 0.4, 0.2, 0.0), log(0.2, 0.2, 0.1, 0.5)
+    for position in range(20):
+        noise = gumbel(SEED, position + 1, RESIDUAL, 4)
+        want = int(np.argmax(log(0.4, 0.4, 0.2, 0.0) + noise))
+        assert judge(Rule.LEVIATHAN, [3], [q], [p, p], SEED, position).tokens == (want,)
+
+
 def test_leviathan_draws_the_bonus_from_the_residual_stream() -> None:
     p = log(0.3, 0.3, 0.4)
     want = int(np.argmax(p + gumbel(SEED, 9, RESIDUAL, 3)))

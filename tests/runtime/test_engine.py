@@ -48,11 +48,12 @@ def test_gumbel_text_is_the_primarys_own_for_the_seed(mode: Any, gamma: int) -> 
 
 @pytest.mark.parametrize("mode", ["speed", "router", "standalone", "standalone_free", "primary"])
 @pytest.mark.parametrize("rule", ["leviathan", "gumbel"])
-def test_steps_and_fused_rounds_agree(mode: Any, rule: Any) -> None:
+@pytest.mark.parametrize("independent", [False, True], ids=["tandem", "independent"])
+def test_steps_and_fused_rounds_agree(mode: Any, rule: Any, independent: bool) -> None:
     params = SamplingParams(
         max_new_tokens=20, temperature=1.1, top_k=9, top_p=0.9, seed=3, mode=mode, rule=rule
     )
-    fused, steps = (toy_engine(driver=driver)[0] for driver in DRIVERS)
+    fused, steps = (toy_engine(driver=driver, independent=independent)[0] for driver in DRIVERS)
     one, other = fused.generate(PROMPTS, params), steps.generate(PROMPTS, params)
     assert [r.tokens for r in one] == [r.tokens for r in other]
     assert [r.stats.accepted_at for r in one] == [r.stats.accepted_at for r in other]
@@ -107,10 +108,13 @@ def test_a_stop_token_ends_the_answer_inside_a_block(at: int) -> None:
     first = text.index(stop)
     # A drafter that is always right: whole blocks are committed, so tokens after a stop exist.
     engine, _ = toy_engine(drafter=PRIMARY)
-    params = SamplingParams(max_new_tokens=20, gamma=5, stop_token_ids=(stop,))
+    params = SamplingParams(max_new_tokens=20, gamma=5, stop_token_ids=(stop,), logprobs=True)
     (result,) = engine.generate([[1, 2, 3]], params)
     assert list(result.tokens) == text[: first + 1]
     assert result.finish_reason == "stop"
+    assert result.logprobs is not None and len(result.logprobs) == len(result.tokens)
+    assert engine.tokenizer is not None
+    assert result.text == engine.tokenizer.decode(text[:first]), "the stop token has no text"
     committed = 6 * result.stats.rounds
     assert result.stats.tokens + result.stats.wasted == min(committed, 20)
 
@@ -272,6 +276,12 @@ def test_text_prompts_and_tokens_agree() -> None:
 def test_params_and_prompts_must_pair_up() -> None:
     with pytest.raises(RequestError, match=r"one for each of 2\. Got: 1"):
         toy_engine()[0].generate([[1], [2]], [SamplingParams()])
+
+
+def test_a_flat_list_of_ids_is_refused() -> None:
+    flat: Any = [1, 2]
+    with pytest.raises(RequestError, match=r"goes in a list of its own\. Got: 1"):
+        toy_engine()[0].generate(flat, SHORT)
 
 
 def test_an_unknown_driver_is_refused() -> None:

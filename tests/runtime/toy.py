@@ -46,7 +46,12 @@ class ToyModel:
 
 
 class ToyExecutor:
-    def __init__(self, batch: int, primary: ToyModel, drafter: ToyModel) -> None:
+    """Tandem: the primary's block overwrites the drafter's rows. Independent: it does not."""
+
+    def __init__(
+        self, batch: int, primary: ToyModel, drafter: ToyModel, *, independent: bool = False
+    ) -> None:
+        self.independent = independent
         self.batch, self.cache, self.counters = batch, CACHE, Counters()
         self.models = {"primary": primary, "drafter": drafter}
         self.caches = {name: np.full((batch, CACHE), POISON) for name in self.models}
@@ -85,8 +90,9 @@ class ToyExecutor:
         return np.array([np.exp(log_softmax(row)).max() for row in logits], np.float32)
 
     def _block(self, slot: int, tokens: np.ndarray, start: int) -> np.ndarray:
-        for cache in self.caches.values():
-            cache[slot, start : start + len(tokens)] = tokens[: CACHE - start]
+        for name, cache in self.caches.items():
+            if name == "primary" or not self.independent:
+                cache[slot, start : start + len(tokens)] = tokens[: CACHE - start]
         if self.registers[slot] is None:
             return np.zeros((len(tokens), V), np.float32)
         row = self.caches["primary"][slot]
@@ -124,6 +130,8 @@ class ToyExecutor:
         reserve = 0 if row["rule"] == Rule.STANDALONE else 1
         limit = min(int(row["max_draft"]), kind.gamma, at.budget - reserve)
         drafts, log_q, token = [], [], at.last
+        if self.independent and limit and at.position:
+            self._step(b, at.previous, at.position - 1)
         for i in range(limit):
             logits = self._step(b, token, at.position + i)
             log_q.append(processed_log_probs(logits, **options))
@@ -173,9 +181,14 @@ DRAFTER = ToyModel(2, like=PRIMARY, noise=0.4)
 
 
 def toy_engine(
-    batch: int = 2, *, drafter: ToyModel = DRAFTER, end: frozenset[int] = frozenset(), **options
+    batch: int = 2,
+    *,
+    drafter: ToyModel = DRAFTER,
+    end: frozenset[int] = frozenset(),
+    driver: str = "fused",
+    independent: bool = False,
 ) -> tuple[Engine, ToyExecutor]:
-    executor = ToyExecutor(batch, PRIMARY, drafter)
+    executor = ToyExecutor(batch, PRIMARY, drafter, independent=independent)
     limits = Limits(
         batch=batch,
         cache=CACHE,
@@ -185,4 +198,5 @@ def toy_engine(
         tau=0.5,
         end_tokens=end,
     )
-    return Engine(executor, limits, toy_tokenizer(), **options), executor
+    engine = Engine(executor, limits, toy_tokenizer(), driver=driver, independent=independent)
+    return engine, executor

@@ -1,0 +1,66 @@
+"""Time from `load` to the first token, in new processes: compilation cache cold, then warm.
+
+python -m tandem_export.benchmark.startup BUNDLE CACHE PROMPT_AS_JSON EXECUTOR
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tandem_export.errors import BundleError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Startup:
+    """Seconds from the call of `load` to the first token; importing the engine counts too."""
+
+    cold_seconds: float
+    warm_seconds: float
+
+
+def measure_startup(bundle: str | Path, prompt: Sequence[int], *, executor: str = "jax") -> Startup:
+    """Starts two processes that share a compilation cache which is empty at first.
+
+    Raises:
+      BundleError: the bundle cannot be loaded there; the text is that process's last line.
+    """
+    with tempfile.TemporaryDirectory() as cache:
+        seconds = [_in_new_process(bundle, cache, prompt, executor) for _ in range(2)]
+    return Startup(cold_seconds=seconds[0], warm_seconds=seconds[1])
+
+
+def _in_new_process(bundle: str | Path, cache: str, prompt: Sequence[int], executor: str) -> float:
+    module = [sys.executable, "-m", "tandem_export.benchmark.startup"]
+    command = [*module, str(bundle), cache, json.dumps(list(prompt)), executor]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise BundleError(f"a new process could not load {str(bundle)!r}. Got: {last}")
+    return float(done.stdout)
+
+
+def _first_token(bundle: str, cache: str, prompt: Sequence[int], executor: str) -> float:
+    start = time.perf_counter()
+    from tandem_export.runtime import SamplingParams, load
+
+    # Its hashes and dates were checked by the process that asks.
+    engine = load(
+        bundle,
+        executor=executor,
+        modes=("speed",),
+        compilation_cache=cache,
+        allow_expired=True,
+    )
+    next(iter(engine.generate_stream([prompt], SamplingParams(max_new_tokens=8))))
+    return time.perf_counter() - start
+
+
+if __name__ == "__main__":
+    print(_first_token(sys.argv[1], sys.argv[2], json.loads(sys.argv[3]), sys.argv[4]))

@@ -1,0 +1,73 @@
+"""The program: its commands, and how errors become one paragraph and an exit code.
+
+Exit codes: 0 good, 1 a check failed, 2 bad input, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from tandem_export import __version__
+from tandem_export.cli.bench import bench
+from tandem_export.cli.build import build
+from tandem_export.cli.checkpoint import checkpoint
+from tandem_export.cli.generate import generate
+from tandem_export.cli.inspect import inspect
+from tandem_export.cli.options import DEBUG, JSON
+from tandem_export.cli.output import print_json
+from tandem_export.cli.verify import verify
+from tandem_export.errors import TandemError
+
+BAD_INPUT, INTERRUPTED = 2, 130
+
+
+class _Failure(click.ClickException):
+    """An error whose text is for the user."""
+
+    exit_code = BAD_INPUT
+
+
+class _Program(click.Group):
+    """A group whose errors are one paragraph on stderr; `--debug` lets them through."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except click.exceptions.NoArgsIsHelpError:
+            raise
+        except (TandemError, OSError, click.UsageError) as error:
+            if ctx.meta.get(DEBUG) and not isinstance(error, click.UsageError):
+                raise
+            text = error.format_message() if isinstance(error, click.UsageError) else str(error)
+            if ctx.meta.get(JSON):
+                print_json({"error": {"type": type(error).__name__, "message": text}})
+            raise _Failure(text) from error
+
+    def main(self, args: Sequence[str] | None = None, **extra: Any) -> Any:  # type: ignore[override]
+        try:
+            extra["standalone_mode"] = False
+            code = super().main(args, **extra)
+        except click.exceptions.NoArgsIsHelpError as error:
+            click.echo(error.format_message(), err=True)
+            code = error.exit_code
+        except click.ClickException as error:
+            click.echo(f"Error: {error.format_message()}", err=True)
+            code = error.exit_code
+        except click.Abort:
+            click.echo("Interrupted.", err=True)
+            code = INTERRUPTED
+        sys.exit(code or 0)
+
+
+@click.group(cls=_Program, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="tandem-export")
+def main() -> None:
+    """Exports trained Tandem Transformers to bundles, runs, verifies and measures them."""
+
+
+for _command in (build, inspect, generate, verify, bench, checkpoint):
+    main.add_command(_command)

@@ -1,0 +1,107 @@
+"""`tandem-export bench`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tandem_export.cli.options import BUNDLE, FLOATS, INTS, WORDS, common, prompts_file, running
+from tandem_export.cli.output import (
+    make_table,
+    percentages,
+    print_json,
+    print_tables,
+    progress,
+    read_prompts,
+)
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  tandem-export bench build/demo
+  tandem-export bench build/demo --baseline build/independent --out bench.json
+  tandem-export bench DIR --batch 1 --gamma 3,5 --prompts 4 --repetitions 3 --no-startup"""
+)
+@BUNDLE
+@click.option(
+    "--baseline",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="A bundle of the same primary with another drafter.",
+)
+@click.option("--prompts", type=int, default=8, show_default=True, help="How many.")
+@click.option("--max-new-tokens", type=int, default=64, show_default=True)
+@click.option("--repetitions", type=int, default=5, show_default=True, help="Turns of each.")
+@click.option("--temperature", type=float, default=0.0, show_default=True)
+@click.option("--batch", type=INTS, default=(), help="Batch buckets.  [default: all]")
+@click.option("--gamma", type=INTS, default=(), help="Gamma buckets.  [default: all]")
+@click.option("--tau", type=FLOATS, default=(0.3, 0.5, 0.7), help="Router thresholds.")
+@click.option("--families", type=WORDS, help="primary, speed, router, ...  [default: all]")
+@click.option("--startup/--no-startup", default=True, help="Time to the first token.")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="JSON goes here too.")
+@prompts_file
+@running
+@common
+def bench(
+    bundle: Path,
+    baseline: Path | None,
+    families: tuple[Any, ...] | None,
+    out: Path | None,
+    prompts_file: Path | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Measures SPEED against the primary alone.
+
+    All candidates take turns in one run; the tables show medians, and ratios over the primary alone
+    at its best width.
+    """
+    from tandem_export import benchmark
+
+    given: dict[str, Any] = options | ({} if families is None else {"families": families})
+    with progress(quiet=as_json) as report:
+        found = benchmark.bench(
+            bundle,
+            benchmark.BenchOptions(**given),
+            baseline=baseline,
+            prompts=read_prompts(prompts_file),
+            progress=report,
+        )
+    if out is not None:
+        out.write_text(json.dumps(found.to_dict(), indent=1) + "\n", encoding="utf-8")
+    print_json(found.to_dict()) if as_json else _print(found)
+
+
+def _print(found: Any) -> None:
+    columns = (
+        "candidate",
+        ">tokens/s",
+        ">slowest .. fastest",
+        ">speed-up",
+        ">with prefill",
+        ">accepted",
+        "acceptance by position",
+        ">host",
+    )
+    for table in found.tables:
+        title = f"{found.bundle}, batch {table.batch}"
+        print_tables(make_table(title, columns, [_row(line) for line in table.lines]))
+    if found.startup is not None:
+        cold, warm = found.startup.cold_seconds, found.startup.warm_seconds
+        click.echo(f"load to first token: {cold:.1f} s, with a warm cache {warm:.1f} s")
+
+
+def _row(line: Any) -> list[str]:
+    return [
+        line.name,
+        f"{line.tokens_per_second:.0f}",
+        f"{line.slowest:.0f} .. {line.fastest:.0f}",
+        f"{line.speed_up:.2f}",
+        f"{line.speed_up_with_prefill:.2f}",
+        "-" if line.mean_accepted is None else f"{line.mean_accepted:.2f}",
+        percentages(line.acceptance_at),
+        f"{line.host_share:.1%}",
+    ]

@@ -1,0 +1,76 @@
+"""`tandem-export build`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tandem_export.cli.options import INTS, WORDS, common
+from tandem_export.cli.output import make_table, needs, print_json, print_tables, progress, size
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  tandem-export build demo:stdlib-mini --out build/demo
+  tandem-export build CHECKPOINT --out DIR --batch 1,8 --gamma 3,5 --dtype bfloat16
+  tandem-export build CHECKPOINT --out DIR --graphs prefill,insert,round --platform cpu"""
+)
+@click.argument("checkpoint")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="The bundle's folder.")
+@click.option("--target", "targets", multiple=True, default=("stablehlo",), show_default=True)
+@click.option("--batch", type=INTS, help="Batch buckets.  [default: 1,4]")
+@click.option("--gamma", type=INTS, help="Draft lengths.  [default: 1,3,5,8]")
+@click.option("--prompt", type=INTS, help="Prefill chunk lengths.  [default: 64,256]")
+@click.option("--cache", type=int, help="Positions of a row's cache.  [default: 512]")
+@click.option("--max-new", type=int, help="Longest answer of `generate` graphs.  [default: 128]")
+@click.option("--dtype", help="float32 or bfloat16, of weights and activations.")
+@click.option("--attention", help="in_cache or two_part.")
+@click.option("--lossless", help="exact: one width a round (P0); numeric: widths vary (P1).")
+@click.option("--platform", "platforms", multiple=True, help="cpu, tpu; may be repeated.")
+@click.option("--graphs", "roles", type=WORDS, help="Roles to build.  [default: all]")
+@click.option("--overwrite", is_flag=True, help="Replace the bundle at --out.")
+@common
+def build(
+    checkpoint: str,
+    out: Path,
+    targets: tuple[str, ...],
+    overwrite: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Exports CHECKPOINT to a bundle.
+
+    CHECKPOINT is a folder with a tandem.json, such a JSON file, or demo:stdlib-mini or
+    demo:stdlib-mini-independent.
+    """
+    with needs("build"):
+        from tandem_export import targets as library
+        from tandem_export.bundle import describe
+        from tandem_export.checkpoint import read_checkpoint
+        from tandem_export.graphs import BuildOptions
+
+        # What was not asked for keeps the library's default.
+        given = {name: value for name, value in options.items() if value not in (None, ())}
+        if "platforms" in given:
+            given["platforms"] = tuple(sorted(set(given["platforms"])))
+        wanted = BuildOptions(**given)
+        with progress(quiet=as_json) as report:
+            bundle = library.build(
+                read_checkpoint(checkpoint),
+                wanted,
+                out,
+                targets=targets,
+                progress=report,
+                overwrite=overwrite,
+            )
+    facts = describe(bundle)
+    print_json(facts) if as_json else _print(facts)
+
+
+def _print(facts: dict[str, Any]) -> None:
+    rows = [[part, size(count)] for part, count in facts["bytes"].items()]
+    title = f"{facts['path']}: {len(facts['graphs'])} graphs, parity {', '.join(facts['parity'])}"
+    print_tables(make_table(title, ("part", ">size"), rows))

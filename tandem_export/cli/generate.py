@@ -1,0 +1,118 @@
+"""`tandem-export generate`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tandem_export.cli.options import BUNDLE, common, running
+from tandem_export.cli.output import make_table, percentages, print_json, print_tables
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  tandem-export generate build/demo "def add(a, b):"
+  cat start.py | tandem-export generate build/demo - --max-new-tokens 200
+  tandem-export generate build/demo "import os" --temperature 0.8 --seed 1 --rule gumbel"""
+)
+@BUNDLE
+@click.argument("prompts", metavar="PROMPT...", nargs=-1, required=True)
+@click.option("--max-new-tokens", type=int, default=64, show_default=True)
+@click.option("--temperature", type=float, default=0.0, show_default=True, help="0 is greedy.")
+@click.option("--top-k", type=int, default=0, help="0 is off.")
+@click.option("--top-p", type=float, default=1.0, help="1 is off.")
+@click.option("--min-p", type=float, default=0.0, help="0 is off.")
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--rule", default="leviathan", show_default=True, help="leviathan or gumbel.")
+@click.option(
+    "--mode",
+    default="speed",
+    show_default=True,
+    help="speed, router, standalone, standalone_free, primary or drafter.",
+)
+@click.option("--gamma", type=int, help="Longest draft.")
+@click.option("--tau", type=float, help="Router threshold.")
+@click.option("--num-samples", type=int, default=1, help="Answers to each prompt.")
+@click.option("--stop", multiple=True, help="A text that ends the answer; may be repeated.")
+@click.option("--logprobs", is_flag=True, help="Log-probabilities, in the JSON output.")
+@click.option("--batch", type=int, help="Slots; the smallest of the bundle's buckets by default.")
+@click.option("--driver", default="fused", show_default=True, help="fused or steps.")
+@running
+@common
+def generate(
+    bundle: Path,
+    prompts: tuple[str, ...],
+    batch: int | None,
+    driver: str,
+    executor: str,
+    compilation_cache: Path | None,
+    allow_expired: bool,
+    as_json: bool,
+    **params: Any,
+) -> None:
+    """Continues texts with the bundle in DIR.
+
+    A PROMPT of - is read from stdin. The text goes to stdout as it comes, the statistics to stderr.
+    """
+    from tandem_export.runtime import SamplingParams, load
+
+    asked = SamplingParams(**params)
+    engine = load(
+        bundle,
+        executor=executor,
+        batch=batch,
+        driver=driver,
+        modes=(),
+        compilation_cache=compilation_cache,
+        allow_expired=allow_expired,
+    )
+    engine.warm_up(asked)
+    texts = [sys.stdin.read() if prompt == "-" else prompt for prompt in prompts]
+    one = len(texts) * asked.num_samples == 1
+    results = engine.generate(texts, asked, on_delta=_write if one and not as_json else None)
+    answers = [_answer(result) for result in results]
+    if as_json:
+        print_json({"answers": answers, "total": engine.stats.to_dict()})
+        return
+    click.echo() if one else _write_all(answers, click.echo)
+    rounds = sum(result.stats.rounds for result in results)
+    print_tables(_table(engine.stats.to_dict(), rounds), to_stderr=True)
+
+
+def _write(delta: Any) -> None:
+    click.echo(delta.text, nl=False)
+    sys.stdout.flush()
+
+
+def _write_all(answers: list[dict[str, Any]], echo: Callable[[str], None]) -> None:
+    for answer in answers:
+        echo(f"--- prompt {answer['request']}, sample {answer['sample']}")
+        echo(answer["text"])
+
+
+def _answer(result: Any) -> dict[str, Any]:
+    names = ("request", "sample", "text", "tokens", "logprobs", "finish_reason")
+    return {name: getattr(result, name) for name in names} | {"stats": result.stats.to_dict()}
+
+
+def _table(stats: dict[str, Any], row_rounds: int) -> Any:
+    accepted = stats["accepted"] / row_rounds if stats["drafted"] else None
+    rows = [
+        ["tokens", f"{stats['tokens']}"],
+        ["tokens/s, prefill included", _number(stats["tokens_per_second"])],
+        ["rounds of the primary", f"{stats['rounds']}"],
+        ["mean accepted length, drafts a round", _number(accepted)],
+        ["acceptance by position", percentages(stats["acceptance_at"])],
+        ["drafts ended by the router", f"{stats['router_stops']}"],
+        ["compilations after warm-up", f"{stats['compilations_after_warm_up']}"],
+    ]
+    return make_table("Statistics", ("", ">"), rows)
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3g}"

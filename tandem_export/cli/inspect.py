@@ -1,0 +1,73 @@
+"""`tandem-export inspect`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tandem_export.cli.options import BUNDLE, common
+from tandem_export.cli.output import make_table, print_json, print_tables, size
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  tandem-export inspect build/demo
+  tandem-export inspect build/demo --json | jq .bytes"""
+)
+@BUNDLE
+@common
+def inspect(bundle: Path, as_json: bool) -> None:
+    """Shows what a bundle holds.
+
+    Every hash is checked. An expired bundle is shown too. A damaged one is an error.
+    """
+    from tandem_export.bundle import describe, open_bundle
+
+    facts = describe(open_bundle(bundle, allow_expired=True))
+    print_json(facts) if as_json else print_tables(*_tables(facts))
+
+
+def _tables(facts: dict[str, Any]) -> list[Any]:
+    graphs = [
+        [
+            graph["name"],
+            graph["parity"],
+            _number(graph["difference"]),
+            ", ".join(graph["platforms"]),
+            size(sum(graph["bytes"].values())),
+        ]
+        for graph in facts["graphs"]
+    ]
+    columns = ("graph", "parity", ">difference", "platforms", ">size")
+    return [
+        make_table(facts["name"], ("", ""), _facts(facts)),
+        make_table("Graphs", columns, graphs),
+        make_table("Sizes", ("part", ">size"), [[k, size(n)] for k, n in facts["bytes"].items()]),
+        make_table("Files", ("file", "sha256"), [[k, v] for k, v in facts["files"].items()]),
+    ]
+
+
+def _facts(facts: dict[str, Any]) -> list[list[str]]:
+    model, options = facts["model"], facts["options"]
+    until = [f"{part}: {end or 'no end'}" for part, end in facts["not_after"].items()]
+    return [
+        ["path", facts["path"]],
+        ["created", facts["created"]],
+        ["pair", f"{model['kind']}, {'a' if model['router'] else 'no'} router"],
+        ["vocabulary", f"{model['vocab_size']}, ends {model['end_tokens']}"],
+        ["options", ", ".join(f"{k} {_list(v)}" for k, v in options.items() if k != "roles")],
+        ["usable until", ", ".join(until)],
+        ["expired", ", ".join(facts["expired"]) or "no"],
+        ["built with", ", ".join(f"{tool} {v}" for tool, v in facts["versions"].items())],
+    ]
+
+
+def _list(value: Any) -> str:
+    return "/".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def _number(value: float | None) -> str:
+    return "not run" if value is None else f"{value:.2g}"

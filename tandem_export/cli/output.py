@@ -1,0 +1,110 @@
+"""What commands print: JSON on stdout, tables on stdout, progress on stderr."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from tandem_export.errors import ConfigError, RequestError
+
+OnProgress = Callable[[int, int, str], None]
+# A table that goes to a file or a pipe is not cut to a terminal's width.
+_PLAIN_WIDTH = 160
+
+
+def print_json(value: Any) -> None:
+    """One JSON object on stdout."""
+    click.echo(json.dumps(value, indent=1))
+
+
+def print_tables(*tables: Table, to_stderr: bool = False) -> None:
+    """Tables, as wide as they need to be where nobody's terminal limits them."""
+    console = Console(stderr=to_stderr, highlight=False)
+    if not console.is_terminal:
+        console = Console(stderr=to_stderr, highlight=False, width=_PLAIN_WIDTH)
+    for table in tables:
+        console.print(table)
+
+
+def make_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    """A table; column names that begin with `>` are set to the right."""
+    table = Table(title=title, title_justify="left")
+    for name in columns:
+        table.add_column(
+            name.removeprefix(">"), justify="right" if name.startswith(">") else "left"
+        )
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+@contextmanager
+def progress(*, quiet: bool) -> Iterator[OnProgress]:
+    """A bar on stderr: on a terminal only, and never when `quiet`."""
+    console = Console(stderr=True)
+    with Progress(console=console, disable=quiet or not console.is_terminal, transient=True) as bar:
+        task = bar.add_task("starting", total=None)
+
+        def report(done: int, total: int, what: str) -> None:
+            bar.update(task, completed=done, total=total, description=what)
+
+        yield report
+
+
+@contextmanager
+def needs(extra: str) -> Iterator[None]:
+    """Turns a missing package into a hint which extra brings it.
+
+    Raises:
+      ConfigError: a package is missing.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        hint = f"Install it: pip install 'tandem-export[{extra}]'"
+        raise ConfigError(f"this command needs the package {error.name!r}. {hint}") from error
+
+
+def read_prompts(file: Path | None) -> list[Any] | None:
+    """Prompts from a JSON file: texts, or lists of token ids; None without a file.
+
+    Raises:
+      RequestError: it is not such a list.
+    """
+    if file is None:
+        return None
+    try:
+        prompts = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise RequestError(f"`{file}` must be a JSON list of prompts. Got: {error}") from error
+    if not isinstance(prompts, list) or not all(_is_prompt(prompt) for prompt in prompts):
+        rule = "a JSON list of texts, or of lists of token ids"
+        raise RequestError(f"`{file}` must be {rule}. Got: {str(prompts)[:60]}")
+    return prompts
+
+
+def _is_prompt(value: Any) -> bool:
+    ids = isinstance(value, list) and all(type(token) is int for token in value)
+    return isinstance(value, str) or ids
+
+
+def size(count: float) -> str:
+    """Bytes for people: 1.5 MB."""
+    for unit in ("B", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}" if unit != "B" else f"{count} B"
+        count /= 1000
+    return f"{count:.3g} GB"
+
+
+def percentages(shares: Sequence[float]) -> str:
+    """Shares as `91 74 60 %`; `-` for none."""
+    return " ".join(f"{share:.0%}".removesuffix("%") for share in shares) + " %" if shares else "-"

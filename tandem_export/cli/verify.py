@@ -1,0 +1,105 @@
+"""`tandem-export verify`."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tandem_export.cli.options import BUNDLE, INTS, common, prompts_file, running
+from tandem_export.cli.output import make_table, print_json, print_tables, progress, read_prompts
+
+_MOST_SHOWN = 10
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  tandem-export verify build/demo
+  tandem-export verify build/demo --prompts 64 --max-new-tokens 32
+  tandem-export verify DIR --prompts-file prompts.json --batch 1 --gamma 5 --json"""
+)
+@BUNDLE
+@click.option("--prompts", type=int, default=16, show_default=True, help="How many.")
+@click.option("--max-new-tokens", type=int, default=16, show_default=True)
+@click.option("--batch", type=INTS, default=(), help="Batch buckets.  [default: all]")
+@click.option("--gamma", type=INTS, default=(), help="Gamma buckets.  [default: all]")
+@click.option(
+    "--samples", type=int, default=4000, show_default=True, help="Draws of P2; 0 leaves it out."
+)
+@prompts_file
+@running
+@common
+@click.pass_context
+def verify(
+    ctx: click.Context,
+    bundle: Path,
+    prompts_file: Path | None,
+    compilation_cache: Path | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Tests the parity level that DIR claims.
+
+    Exit code 1 if it does not hold. The primary's own text is the reference: the same graphs with
+    one real token per call.
+    """
+    from tandem_export import parity
+
+    with tempfile.TemporaryDirectory() as own, progress(quiet=as_json) as report:
+        cache = compilation_cache or own
+        found = parity.verify(
+            bundle,
+            parity.VerifyOptions(compilation_cache=cache, **options),
+            prompts=read_prompts(prompts_file),
+            progress=report,
+        )
+    print_json(found.to_dict()) if as_json else _print(found)
+    ctx.exit(0 if found.passed else 1)
+
+
+def _print(found: Any) -> None:
+    rows = [
+        [
+            check.level,
+            check.claim,
+            str(check.cases),
+            str(check.tokens),
+            "pass" if check.passed else "FAIL",
+            check.detail or _count(check),
+        ]
+        for check in found.checks
+    ]
+    title = f"{found.bundle}, {found.dtype}, claims {found.parity}: {found.prompts} prompts"
+    columns = ("level", "claim", ">cases", ">tokens", "result", "")
+    print_tables(make_table(title, columns, rows))
+    _print_divergences(found)
+    verdict = "verified" if found.passed else "NOT verified"
+    name = {"P0": "P0 exact", "P1": "P1 numeric"}[found.parity]
+    click.echo(f"{name}: {verdict}")
+
+
+def _count(check: Any) -> str:
+    return f"{len(check.divergences)} divergences" if check.divergences else ""
+
+
+def _print_divergences(found: Any) -> None:
+    every = [divergence for check in found.checks for divergence in check.divergences]
+    rows = [
+        [
+            d.case,
+            str(d.prompt),
+            str(d.place),
+            str(d.expected),
+            str(d.got),
+            "-" if d.margin is None else f"{d.margin:.3g}",
+            "-" if d.difference is None else f"{d.difference:.3g}",
+        ]
+        for d in every[:_MOST_SHOWN]
+    ]
+    if rows:
+        title = f"Divergences, {len(rows)} of {len(every)}"
+        columns = ("case", ">prompt", ">place", ">expected", ">got", ">margin", ">difference")
+        print_tables(make_table(title, columns, rows))

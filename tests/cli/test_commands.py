@@ -1,0 +1,160 @@
+"""Every command, on tiny bundles that were built for real."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from tandem_export.cli import main
+from tests.parity.bundles import PROMPTS, shared_bundle, shared_checkpoint
+
+COMMANDS = ("build", "inspect", "generate", "verify", "bench", "checkpoint inspect")
+
+
+def run(*arguments: object, stdin: str | None = None) -> Result:
+    return CliRunner().invoke(main, [str(a) for a in arguments], input=stdin)
+
+
+@pytest.fixture
+def prompts(tmp_path: Path) -> Path:
+    file = tmp_path / "prompts.json"
+    file.write_text(json.dumps(PROMPTS))
+    return file
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_has_examples(command: str) -> None:
+    result = run(*command.split(), "--help")
+    assert result.exit_code == 0
+    assert "Examples:\n  tandem-export " + command in result.stdout
+    assert "--json" in result.stdout and "--debug" in result.stdout
+
+
+def test_no_command_shows_the_help() -> None:
+    result = run()
+    assert result.exit_code == 2
+    assert result.stderr.startswith("Usage:") and "verify" in result.stderr
+
+
+def test_build_and_inspect(tmp_path: Path) -> None:
+    out = tmp_path / "bundle"
+    buckets = ("--batch", "1", "--gamma", "2", "--prompt", "4", "--cache", "16", "--max-new", "4")
+    roles = ("--graphs", "prefill,insert,round", "--platform", "cpu")
+    result = run("build", shared_checkpoint(), "--out", out, *buckets, *roles, "--json")
+    assert result.exit_code == 0, result.stderr
+    facts = json.loads(result.stdout)
+    names = [graph["name"] for graph in facts["graphs"]]
+    assert names == ["prefill_b1_t4", "insert_b1", "round_b1_g0", "round_b1_g2"]
+    assert json.loads(run("inspect", out, "--json").stdout) == facts
+    shown = run("inspect", out)
+    assert shown.exit_code == 0 and "round_b1_g2" in shown.stdout and "expired" in shown.stdout
+    again = run("build", shared_checkpoint(), "--out", out, *buckets, *roles)
+    assert again.exit_code == 2 and "overwrite" in again.stderr
+
+
+def test_checkpoint_inspect() -> None:
+    facts = json.loads(run("checkpoint", "inspect", shared_checkpoint(), "--json").stdout)
+    assert facts["kind"] == "tandem" and set(facts["parts"]) == {"primary", "drafter", "router"}
+    shown = run("checkpoint", "inspect", shared_checkpoint())
+    assert shown.exit_code == 0 and f"{facts['parameters']:,} parameters" in shown.stdout
+
+
+def test_generate_prints_text_and_statistics_apart() -> None:
+    options = ("--max-new-tokens", 6, "--gamma", 2)
+    plain = run("generate", shared_bundle(), "w1 w2 w3", *options)
+    assert plain.exit_code == 0, plain.stderr
+    assert "acceptance by position" in plain.stderr and "acceptance" not in plain.stdout
+    as_json = run("generate", shared_bundle(), "w1 w2 w3", *options, "--json", "--logprobs")
+    [answer] = json.loads(as_json.stdout)["answers"]
+    assert plain.stdout == answer["text"] + "\n" and as_json.stderr == ""
+    assert len(answer["tokens"]) == len(answer["logprobs"]) > 0
+    assert answer["stats"]["drafted"] > 0
+
+
+def test_generate_reads_stdin_and_heads_several_answers() -> None:
+    options = ("--max-new-tokens", 3, "--num-samples", 2, "--temperature", 1, "--mode", "primary")
+    result = run("generate", shared_bundle(), "-", "w5", *options, stdin="w1 w2")
+    assert result.exit_code == 0, result.stderr
+    heads = [line for line in result.stdout.splitlines() if line.startswith("---")]
+    assert heads == [f"--- prompt {p}, sample {s}" for p in (0, 1) for s in (0, 1)]
+
+
+def test_verify_prints_a_verdict(prompts: Path) -> None:
+    options = ("--prompts", 3, "--max-new-tokens", 5, "--samples", 0, "--prompts-file", prompts)
+    result = run("verify", shared_bundle(), *options)
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.splitlines()[-1] == "P0 exact: verified"
+    assert result.stderr == ""
+
+
+def test_verify_fails_with_exit_code_1(prompts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a comparison that never holds."""
+    monkeypatch.setattr("tandem_export.parity.trace._same_bits", lambda one, other: False)
+    options = ("--prompts", 1, "--max-new-tokens", 3, "--samples", 0, "--prompts-file", prompts)
+    result = run("verify", shared_bundle(), *options, "--json")
+    assert result.exit_code == 1
+    report = json.loads(result.stdout)
+    assert report["passed"] is False and report["checks"][1]["divergences"]
+
+
+def test_bench_writes_what_it_prints(prompts: Path, tmp_path: Path) -> None:
+    out = tmp_path / "bench.json"
+    small = ("--prompts", 1, "--max-new-tokens", 4, "--repetitions", 1, "--families", "speed")
+    options = (*small, "--no-startup", "--prompts-file", prompts, "--out", out)
+    result = run("bench", shared_bundle(), *options)
+    assert result.exit_code == 0, result.stderr
+    assert "SPEED, gamma 2" in result.stdout and "router" not in result.stdout
+    lines = json.loads(out.read_text())["tables"][0]["lines"]
+    assert [line["family"] for line in lines] == ["primary", "primary", "speed"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (("build", "nowhere", "--out", "x"), "there is no checkpoint at 'nowhere'"),
+        (("build", "x", "--out", "y", "--batch", "1,b"), "such as 1,4. Got: '1,b'"),
+        (("build", "x", "--out", "y", "--dtype", "int8"), "`dtype` must be one of"),
+        (("inspect", "nowhere"), "Directory 'nowhere' does not exist"),
+        (
+            ("generate", "BUNDLE", "w1", "--temperature", "-1"),
+            "`temperature` must be 0 or positive",
+        ),
+        (("generate", "BUNDLE", "w1", "--gamma", "9"), "`gamma` must be at most 2"),
+        (("generate", "BUNDLE", "w1", "--executor", "abacus"), "`executor` must be one of"),
+        (("verify", "BUNDLE", "--batch", "9"), "`batch` must be from"),
+        (("checkpoint", "inspect", "nowhere"), "there is no checkpoint"),
+    ],
+    ids=lambda value: "-".join(value[:2]) if isinstance(value, tuple) else "",
+)
+def test_bad_input_is_one_paragraph_and_exit_code_2(arguments, text) -> None:
+    filled = [str(shared_bundle()) if a == "BUNDLE" else a for a in arguments]
+    result = run(*filled)
+    assert result.exit_code == 2
+    assert result.stderr.startswith("Error: ") and text in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1 and result.stdout == ""
+    with_json = run(*filled, "--json")
+    assert text in json.loads(with_json.stdout)["error"]["message"]
+
+
+def test_debug_shows_the_traceback(tmp_path: Path) -> None:
+    result = run("inspect", tmp_path, "--debug")
+    assert type(result.exception).__name__ == "BundleError"
+
+
+def test_a_damaged_bundle_is_named(tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(shared_bundle(), copy)
+    (copy / "tokenizer.json").write_text("{}")
+    result = run("inspect", copy)
+    assert result.exit_code == 2 and "'tokenizer.json'" in result.stderr
+
+
+def test_prompts_must_be_a_list(tmp_path: Path) -> None:
+    file = tmp_path / "prompts.json"
+    file.write_text('{"a": 1}')
+    result = run("verify", shared_bundle(), "--prompts-file", file)
+    assert result.exit_code == 2 and "must be a JSON list of texts" in result.stderr
