@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
 import tempfile
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -48,16 +51,23 @@ def verify(
     """
     from tandem_export import parity
 
-    with tempfile.TemporaryDirectory() as own, progress(quiet=as_json) as report:
-        cache = compilation_cache or own
+    with progress(quiet=as_json) as report:
         found = parity.verify(
             bundle,
-            parity.VerifyOptions(compilation_cache=cache, **options),
+            parity.VerifyOptions(compilation_cache=compilation_cache or _own_cache(), **options),
             prompts=read_prompts(prompts_file),
             progress=report,
         )
     print_json(found.to_dict()) if as_json else _print(found)
     ctx.exit(0 if found.passed else 1)
+
+
+@cache
+def _own_cache() -> str:
+    """A folder for compiled graphs; it lives as long as the process, because JAX stays with it."""
+    folder = tempfile.mkdtemp(prefix="tandem-export-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def _print(found: Any) -> None:

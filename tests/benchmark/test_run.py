@@ -6,9 +6,16 @@ import pytest
 
 from tandem_export.benchmark import BenchOptions, bench, measure_startup
 from tandem_export.errors import BundleError, ConfigError
-from tests.parity.bundles import PROMPTS, shared_bundle
+from tests.parity.bundles import COMPILED, PROMPTS, shared_bundle
 
-SMALL = BenchOptions(prompts=2, max_new_tokens=6, repetitions=2, tau=(0.5,), startup=False)
+SMALL = BenchOptions(
+    prompts=2,
+    max_new_tokens=6,
+    repetitions=2,
+    tau=(0.5,),
+    startup=False,
+    compilation_cache=COMPILED,
+)
 
 
 def test_a_whole_run_with_a_baseline() -> None:

@@ -10,8 +10,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tandem_export.cli import main
-from tests.parity.bundles import PROMPTS, shared_bundle, shared_checkpoint
+from tests.parity.bundles import COMPILED, PROMPTS, shared_bundle, shared_checkpoint
 
+KEPT = ("--compilation-cache", COMPILED)
 COMMANDS = ("build", "inspect", "generate", "verify", "bench", "checkpoint inspect")
 
 
@@ -30,7 +31,7 @@ def prompts(tmp_path: Path) -> Path:
 def test_help_has_examples(command: str) -> None:
     result = run(*command.split(), "--help")
     assert result.exit_code == 0
-    assert "Examples:\n  tandem-export " + command in result.stdout
+    assert "Examples:\n    tandem-export " + command in result.stdout
     assert "--json" in result.stdout and "--debug" in result.stdout
 
 
@@ -65,10 +66,10 @@ def test_checkpoint_inspect() -> None:
 
 def test_generate_prints_text_and_statistics_apart() -> None:
     options = ("--max-new-tokens", 6, "--gamma", 2)
-    plain = run("generate", shared_bundle(), "w1 w2 w3", *options)
+    plain = run("generate", shared_bundle(), "w1 w2 w3", *options, *KEPT)
     assert plain.exit_code == 0, plain.stderr
     assert "acceptance by position" in plain.stderr and "acceptance" not in plain.stdout
-    as_json = run("generate", shared_bundle(), "w1 w2 w3", *options, "--json", "--logprobs")
+    as_json = run("generate", shared_bundle(), "w1 w2 w3", *options, *KEPT, "--json", "--logprobs")
     [answer] = json.loads(as_json.stdout)["answers"]
     assert plain.stdout == answer["text"] + "\n" and as_json.stderr == ""
     assert len(answer["tokens"]) == len(answer["logprobs"]) > 0
@@ -77,7 +78,7 @@ def test_generate_prints_text_and_statistics_apart() -> None:
 
 def test_generate_reads_stdin_and_heads_several_answers() -> None:
     options = ("--max-new-tokens", 3, "--num-samples", 2, "--temperature", 1, "--mode", "primary")
-    result = run("generate", shared_bundle(), "-", "w5", *options, stdin="w1 w2")
+    result = run("generate", shared_bundle(), "-", "w5", *options, *KEPT, stdin="w1 w2")
     assert result.exit_code == 0, result.stderr
     heads = [line for line in result.stdout.splitlines() if line.startswith("---")]
     assert heads == [f"--- prompt {p}, sample {s}" for p in (0, 1) for s in (0, 1)]
@@ -95,7 +96,7 @@ def test_verify_fails_with_exit_code_1(prompts: Path, monkeypatch: pytest.Monkey
     """With a comparison that never holds."""
     monkeypatch.setattr("tandem_export.parity.trace._same_bits", lambda one, other: False)
     options = ("--prompts", 1, "--max-new-tokens", 3, "--samples", 0, "--prompts-file", prompts)
-    result = run("verify", shared_bundle(), *options, "--json")
+    result = run("verify", shared_bundle(), *options, *KEPT, "--json")
     assert result.exit_code == 1
     report = json.loads(result.stdout)
     assert report["passed"] is False and report["checks"][1]["divergences"]
@@ -105,7 +106,7 @@ def test_bench_writes_what_it_prints(prompts: Path, tmp_path: Path) -> None:
     out = tmp_path / "bench.json"
     small = ("--prompts", 1, "--max-new-tokens", 4, "--repetitions", 1, "--families", "speed")
     options = (*small, "--no-startup", "--prompts-file", prompts, "--out", out)
-    result = run("bench", shared_bundle(), *options)
+    result = run("bench", shared_bundle(), *options, *KEPT)
     assert result.exit_code == 0, result.stderr
     assert "SPEED, gamma 2" in result.stdout and "router" not in result.stdout
     lines = json.loads(out.read_text())["tables"][0]["lines"]

@@ -42,7 +42,9 @@ OPTIONS = BuildOptions(
         "round_router",
     ),
 )
+_WITHOUT_ROUTER = tuple(role for role in OPTIONS.roles if "router" not in role)
 _FOLDER = tempfile.TemporaryDirectory()  # removed at exit
+COMPILED = Path(_FOLDER.name, "compiled")
 
 
 def _parts(kind: str) -> dict[str, Any]:
@@ -67,11 +69,16 @@ def _params(config: TandemConfig, part: str) -> dict[str, np.ndarray]:
     return {name: np.asarray(t * 3 if name in sharp else t) for name, t in own.items()}
 
 
+def shared_bundle(kind: str = "tandem", lossless: str = "exact") -> Path:
+    """A bundle that this process builds once; the numeric one has no router."""
+    return _built(kind, lossless)
+
+
 @cache
-def shared_bundle(kind: str = "tandem", lossless: Any = "exact") -> Path:
-    """A bundle that this process builds once."""
+def _built(kind: str, lossless: Any) -> Path:
     folder = Path(_FOLDER.name, f"{kind}-{lossless}")
-    options = dataclasses.replace(OPTIONS, lossless=lossless)
+    roles = OPTIONS.roles if lossless == "exact" else _WITHOUT_ROUTER
+    options = dataclasses.replace(OPTIONS, lossless=lossless, roles=roles)
     # The tests of the targets check values; here that would take most of the time.
     build(Checkpoint(**_parts(kind), source={}), options, folder, check_values=False)
     return folder

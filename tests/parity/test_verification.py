@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 from dataclasses import dataclass
 
@@ -10,9 +11,9 @@ from tandem_export.bundle import Bundle, open_bundle
 from tandem_export.errors import BundleError, ConfigError
 from tandem_export.parity import VerifyOptions, verify
 from tandem_export.parity.subject import with_random_drafter
-from tests.parity.bundles import PROMPTS, shared_bundle
+from tests.parity.bundles import COMPILED, PROMPTS, shared_bundle
 
-SMALL = VerifyOptions(prompts=4, max_new_tokens=9, samples=400)
+SMALL = VerifyOptions(prompts=4, max_new_tokens=9, samples=400, compilation_cache=COMPILED)
 
 
 @pytest.mark.parametrize("kind", ["tandem", "independent"])
@@ -53,7 +54,7 @@ def test_what_differs_is_found(monkeypatch, lossless) -> None:
         return OtherPrimary(path=bundle.path, manifest=bundle.manifest)
 
     monkeypatch.setattr("tandem_export.parity.verification.with_random_drafter", other)
-    options = VerifyOptions(prompts=4, max_new_tokens=9, samples=0)
+    options = dataclasses.replace(SMALL, samples=0)
     report = verify(shared_bundle(lossless=lossless), options, prompts=PROMPTS)
     failed = {check.claim for check in report.checks if not check.passed}
     assert failed == {check.claim for check in report.checks if "random drafter" in check.claim}
