@@ -12,7 +12,7 @@ demo: $(DEMO)/manifest.json
 	$(BIN)/python examples/demo.py $(DEMO)
 
 test: lint
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -107,7 +107,7 @@ def quality(shape: str, primary, corpus, folder: Path, steps: int) -> tuple[floa
 
 @click.command()
 @click.option("--out", type=click.Path(path_type=Path), default=Path("build/train"))
-@click.option("--steps", default=120, show_default=True)
+@click.option("--steps", default=80, show_default=True)
 def main(out: Path, steps: int) -> None:
     """Writes OUT/pilot.json and prints a line per shape."""
     corpus = corpora.load(out / "corpus")

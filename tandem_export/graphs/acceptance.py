@@ -65,7 +65,9 @@ def accept(
     forced = (sampling["rule"] >= STANDALONE_FREE)[:, None]
     ok = (ok | forced) & (order < drafted[:, None])
     accepted = jnp.sum(jnp.cumsum(~ok, axis=1) == 0, axis=1, dtype=jnp.int32)
-    count = accepted + jnp.where(sampling["rule"] == STANDALONE, 0, 1)
+    # Even without the primary's token, a row that drafted nothing must commit something.
+    drafts_only = (sampling["rule"] == STANDALONE) & (drafted > 0)
+    count = accepted + jnp.where(drafts_only, 0, 1)
     return _collect(logits, drafts, after, accepted, jnp.where(idle, 0, count))
 
 

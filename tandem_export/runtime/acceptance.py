@@ -109,6 +109,6 @@ def judge(
         return _leviathan(drafts, log_q, log_p, seed, position)
     if rule == Rule.GUMBEL:
         return _gumbel(drafts, log_p, seed, position)
-    if rule == Rule.STANDALONE_FREE:
+    if rule == Rule.STANDALONE_FREE or not drafts:
         return _bonus(drafts, log_p, seed, position)
     return Verdict(tokens=tuple(drafts), accepted=len(drafts))

@@ -32,6 +32,7 @@ def one_hot_logits(*choices: int) -> np.ndarray:
         (LEVIATHAN, [0, 3, 1], 3, [4]),
         (STANDALONE_FREE, [2, 2, 2], 2, [2, 2, 1]),
         (STANDALONE, [2, 2, 2], 2, [2, 2]),
+        (STANDALONE, [2, 2, 2], 0, [4]),
     ],
 )
 def test_greedy_by_hand(rule: int, drafts: list[int], drafted: int, want: list[int]) -> None:
