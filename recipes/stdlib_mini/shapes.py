@@ -49,4 +49,4 @@ def independent(config: TandemConfig) -> TandemConfig:
     return dataclasses.replace(config, kind="independent", layer_map=(), router=None)
 
 
-PAIR = pair(drafter(num_layers=1, width=256), layer_map=(6,))
+PAIR = pair(drafter(num_layers=1, width=128), layer_map=(4,))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from tandem_export.benchmark.candidates import BenchOptions, Candidate, candidates
 from tandem_export.benchmark.report import Comparison, Measurement, Table, table
@@ -66,7 +67,7 @@ def _silent(done: int, total: int, what: str) -> None:
     del done, total, what
 
 
-def _plain(options: BenchOptions) -> dict[str, object]:
+def _plain(options: BenchOptions) -> dict[str, Any]:
     values = dataclasses.asdict(options)
     return values | {"compilation_cache": options.compilation_cache is not None}
 

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
 from rich.progress import Progress
 from rich.table import Table
+from rich.text import Text
 
 from tandem_export.errors import ConfigError, RequestError
 
@@ -25,7 +26,7 @@ def print_json(value: Any) -> None:
     click.echo(json.dumps(value, indent=1))
 
 
-def print_tables(*tables: Table, to_stderr: bool = False) -> None:
+def print_tables(*tables: RenderableType, to_stderr: bool = False) -> None:
     """Tables, as wide as they need to be where nobody's terminal limits them."""
     console = Console(stderr=to_stderr, highlight=False)
     if not console.is_terminal:
@@ -34,16 +35,17 @@ def print_tables(*tables: Table, to_stderr: bool = False) -> None:
         console.print(table)
 
 
-def make_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    """A table; column names that begin with `>` are set to the right."""
-    table = Table(title=title, title_justify="left")
+def make_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> RenderableType:
+    """A table under its title; column names that begin with `>` are set to the right."""
+    table = Table(show_header=any(columns))
     for name in columns:
         table.add_column(
             name.removeprefix(">"), justify="right" if name.startswith(">") else "left"
         )
     for row in rows:
         table.add_row(*row)
-    return table
+    # Not the table's own title, which is broken at the table's width.
+    return Group(Text(title, style="bold"), table)
 
 
 @contextmanager

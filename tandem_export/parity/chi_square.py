@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tandem_export.errors import ConfigError
+
 MIN_EXPECTED = 5.0
 _TINY, _EPSILON, _MOST_TERMS = 1e-300, 1e-15, 10_000
 
@@ -28,33 +30,41 @@ class GoodnessOfFit:
 def fit(counts: np.ndarray, probabilities: np.ndarray) -> GoodnessOfFit:
     """Tests `[V]` counts against `[V]` probabilities that sum to 1.
 
-    Outcomes expected fewer than 5 times share one bin; if that is still short it joins the rarest
-    of the others.
+    Outcomes expected fewer than 5 times share bins, likely ones first. A count where the
+    probability is 0 has p = 0.
 
     Raises:
-      ValueError: a count stands where the probability is 0, or fewer than two bins are left.
+      ConfigError: fewer than two bins come together.
     """
-    if np.any(counts[probabilities == 0] > 0):
-        raise ValueError("an outcome of probability 0 came up")
     observed, expected = _pool(counts.astype(np.float64), probabilities * counts.sum())
     if len(expected) < 2:
-        raise ValueError(f"fewer than two bins expect {MIN_EXPECTED:g}. Got: {len(expected)}")
+        raise ConfigError(
+            f"a chi-square test needs two bins that expect {MIN_EXPECTED:g}; draw more samples, or "
+            f"from a wider distribution. Got: {len(expected)} of {counts.sum()} samples"
+        )
+    if np.any(counts[probabilities == 0] > 0):
+        return GoodnessOfFit(statistic=math.inf, bins=len(expected), p_value=0.0)
     statistic = float(np.sum((observed - expected) ** 2 / expected))
-    return GoodnessOfFit(
-        statistic=statistic,
-        bins=len(expected),
-        p_value=survival(statistic, len(expected) - 1),
-    )
+    p_value = survival(statistic, len(expected) - 1)
+    return GoodnessOfFit(statistic=statistic, bins=len(expected), p_value=p_value)
 
 
 def _pool(observed: np.ndarray, expected: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Bins of at least 5 expected: outcomes are gathered until there are as many.
+
+    expected 50 30 8 4 3 3 2:  50 | 30 | 8 | 4 + 3 | 3 + 2, and 5 is enough
+    expected 50 30 8 4 3 3 1:  50 | 30 | 8 | 4 + 3 + 3 + 1, the rest joins the last bin
+    """
     order = np.argsort(-expected, kind="stable")
-    observed, expected = observed[order], expected[order]
-    own = int(np.sum(expected >= MIN_EXPECTED))
-    if own and expected[own:].sum() < MIN_EXPECTED:
-        own -= 1
-    bins = [np.append(values[:own], values[own:].sum()) for values in (observed, expected)]
-    return bins[0], bins[1]
+    starts, total = [0], 0.0
+    for i, value in enumerate(expected[order]):
+        if total >= MIN_EXPECTED:
+            starts.append(i)
+            total = 0.0
+        total += value
+    if total < MIN_EXPECTED and len(starts) > 1:
+        starts.pop()
+    return np.add.reduceat(observed[order], starts), np.add.reduceat(expected[order], starts)
 
 
 def survival(statistic: float, freedom: int) -> float:

@@ -86,7 +86,7 @@ def test_generate_reads_stdin_and_heads_several_answers() -> None:
 
 def test_verify_prints_a_verdict(prompts: Path) -> None:
     options = ("--prompts", 3, "--max-new-tokens", 5, "--samples", 0, "--prompts-file", prompts)
-    result = run("verify", shared_bundle(), *options)
+    result = run("verify", shared_bundle(), *options, *KEPT)
     assert result.exit_code == 0, result.stderr
     assert result.stdout.splitlines()[-1] == "P0 exact: verified"
     assert result.stderr == ""

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from tandem_export.errors import ConfigError
 from tandem_export.parity import fit, survival
 
 
@@ -31,19 +32,32 @@ def test_a_worked_case() -> None:
 
 
 @pytest.mark.parametrize(
-    ("probabilities", "bins"),
-    [([0.5, 0.4, 0.06, 0.04], 3), ([0.5, 0.44, 0.03, 0.03], 3), ([0.5, 0.48, 0.01, 0.01], 2)],
-    ids=["a-rare-one-joins-the-rarest", "rare-ones-share-a-bin", "too-rare-join-the-last"],
+    ("expected", "bins"),
+    [
+        ([50, 30, 8, 4, 3, 3, 2], [50, 30, 8, 7, 5]),
+        ([50, 31, 8, 4, 3, 3, 1], [50, 31, 8, 11]),
+        ([1, 99], [100]),
+        ([4] * 25, [8] * 11 + [12]),
+    ],
+    ids=["rare-ones-share", "the-rest-joins-the-last", "one-bin", "all-rare"],
 )
-def test_rare_outcomes_are_pooled(probabilities: list[float], bins: int) -> None:
-    assert fit(np.array([50, 40, 6, 4]), np.array(probabilities)).bins == bins
+def test_rare_outcomes_are_pooled(expected: list[int], bins: list[int]) -> None:
+    probabilities = np.array(expected) / 100
+    if len(bins) < 2:
+        with pytest.raises(ConfigError, match=r"draw more samples.*Got: 1 of 100 samples"):
+            fit(np.array(expected), probabilities)
+        return
+    assert fit(np.array(expected), probabilities).bins == len(bins)
+    # One more in each bin: the sum of 1 / expected, which tells the bins apart.
+    ends = np.searchsorted(np.cumsum(expected), np.cumsum(bins))
+    found = fit(np.array(expected) + np.isin(np.arange(len(expected)), ends), probabilities)
+    scale = 1 + len(bins) / 100
+    want = sum((b + 1 - b * scale) ** 2 / (b * scale) for b in bins)
+    assert found.statistic == pytest.approx(want)
 
 
-def test_what_cannot_be_tested_is_an_error() -> None:
-    with pytest.raises(ValueError, match="fewer than two bins"):
-        fit(np.array([100, 0]), np.array([0.99, 0.01]))
-    with pytest.raises(ValueError, match="probability 0"):
-        fit(np.array([99, 1]), np.array([1.0, 0.0]))
+def test_an_impossible_outcome_has_p_0() -> None:
+    assert fit(np.array([50, 49, 1]), np.array([0.5, 0.5, 0.0])).p_value == 0
 
 
 def test_draws_of_the_distribution_pass_and_others_fail() -> None:
