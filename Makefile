@@ -23,9 +23,12 @@ lint: $(STAMP)
 bench: $(DEMO)/manifest.json
 	$(BIN)/python benchmarks/run.py --folder $(dir $(DEMO))
 
-# Hours on two cores; an interrupted run goes on where it stopped.
+# Hours on two cores; an interrupted run goes on where it stopped. Then the model card, and all of it
+# into the package.
 train-demo: $(STAMP)
 	$(BIN)/python -m recipes.stdlib_mini.train --out build/train
+	$(BIN)/python -m recipes.stdlib_mini.pilot --out build/train
+	$(BIN)/python -m recipes.stdlib_mini.card --out build/train --install
 
 $(DEMO)/manifest.json: $(STAMP) $(SOURCES)
 	rm -rf $(DEMO)

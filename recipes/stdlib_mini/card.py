@@ -3,12 +3,14 @@
     python -m recipes.stdlib_mini.card --out build/train
 
 Reads the measures that training left in OUT, builds small bundles of both checkpoints, runs the
-real SPEED loop over the held-out prompts, and writes OUT/stdlib_mini.md.
+real SPEED loop over the held-out prompts, and writes OUT/stdlib_mini.md. With --install it then
+puts checkpoints, card and prompts into the package.
 """
 
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ import click
 
 import tandem_export
 from tandem_export.checkpoint import read_checkpoint
+from tandem_export.data import demo_path
 from tandem_export.graphs import BuildOptions
 from tandem_export.targets import build
 
@@ -134,13 +137,26 @@ def card(out: Path, loop: list[dict[str, Any]]) -> str:
     )
 
 
+def install(out: Path) -> None:
+    """Copies what training made into the package's data."""
+    data = demo_path("stdlib-mini").parent
+    data.mkdir(exist_ok=True)
+    for file in (out / "stdlib_mini").iterdir():
+        shutil.copy(file, data)
+    shutil.copy(out / "stdlib_mini.md", data / "MODEL_CARD.md")
+    shutil.copy(out / "prompts.json", data.parent)
+
+
 @click.command()
 @click.option("--out", type=click.Path(path_type=Path), default=Path("build/train"))
-def main(out: Path) -> None:
+@click.option("--install", "put", is_flag=True, help="Put the result into the package.")
+def main(out: Path, put: bool) -> None:
     """Measures the loop and writes OUT/stdlib_mini.md."""
     loop = loop_measures(out)
     (out / "loop.json").write_text(json.dumps(loop, indent=1))
     (out / "stdlib_mini.md").write_text(card(out, loop))
+    if put:
+        install(out)
 
 
 if __name__ == "__main__":
