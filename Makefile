@@ -2,6 +2,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.stamp
 DEMO := build/demo-bundle
+BASELINE := build/demo-independent
+# The demo model was trained on 256 positions.
+BUCKETS := --prompt 32,128 --cache 256 --max-new 96
 SOURCES := $(shell find tandem_export -type f -not -path '*/__pycache__/*')
 
 .PHONY: demo test lint bench train-demo
@@ -20,8 +23,8 @@ lint: $(STAMP)
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 
-bench: $(DEMO)/manifest.json
-	$(BIN)/python benchmarks/run.py --folder $(dir $(DEMO))
+bench: $(DEMO)/manifest.json $(BASELINE)/manifest.json
+	$(BIN)/tandem-export bench $(DEMO) --baseline $(BASELINE) --out build/bench.json
 
 # Hours on two cores; an interrupted run goes on where it stopped. Then the model card, and all of it
 # into the package.
@@ -30,9 +33,10 @@ train-demo: $(STAMP)
 	$(BIN)/python -m recipes.stdlib_mini.pilot --out build/train
 	$(BIN)/python -m recipes.stdlib_mini.card --out build/train --install
 
-$(DEMO)/manifest.json: $(STAMP) $(SOURCES)
-	rm -rf $(DEMO)
-	$(BIN)/tandem-export build demo:stdlib-mini --out $(DEMO)
+$(DEMO)/manifest.json: CHECKPOINT = demo:stdlib-mini
+$(BASELINE)/manifest.json: CHECKPOINT = demo:stdlib-mini-independent
+$(DEMO)/manifest.json $(BASELINE)/manifest.json: $(STAMP) $(SOURCES)
+	$(BIN)/tandem-export build $(CHECKPOINT) --out $(@D) $(BUCKETS) --overwrite
 
 $(STAMP): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
