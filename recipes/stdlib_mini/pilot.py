@@ -92,6 +92,13 @@ def predicted(acceptance: float, times: dict[str, float], shape: str) -> tuple[f
     return max((speed(gamma), gamma) for gamma in GAMMAS)
 
 
+def break_even(speed: float, times: dict[str, float], shape: str) -> float:
+    """The acceptance at which `shape` would reach `speed` over the primary alone; 1.0 if never."""
+    grid = np.linspace(0.01, 0.99, 99)
+    reached = [a for a in grid if predicted(a, times, shape)[0] >= speed]
+    return float(min(reached, default=1.0))
+
+
 def quality(shape: str, primary, corpus, folder: Path, steps: int) -> tuple[float, float]:
     """(relative accuracy, relative TV) at block length 4 after a short run."""
     config = SHAPES[shape]
@@ -127,7 +134,7 @@ def main(out: Path, steps: int) -> None:
             row[f"sampled_b{batch}"] = predicted(1 - seen[1], own, shape)
         rows.append(row)
         click.echo(json.dumps(row))
-    (out / "pilot.json").write_text(json.dumps(rows, indent=1))
+    (out / "pilot.json").write_text(json.dumps({"times": times, "rows": rows}, indent=1))
 
 
 if __name__ == "__main__":
