@@ -17,6 +17,7 @@ from tandem_export.bundle.manifest import FileRecord, GraphRecord, Manifest
 from tandem_export.bundle.parse import parse_manifest
 from tandem_export.bundle.weights import write_weights
 from tandem_export.errors import BundleError
+from tandem_export.folders import replace_folder
 
 
 class BundleWriter:
@@ -97,7 +98,7 @@ class BundleWriter:
         (self._folder / layout.DIGEST).write_text(layout.digest_line(data), "utf-8")
         (self._folder / layout.MANIFEST).write_bytes(data)
         _check_destination(self.path, self.overwrite)  # again: a build takes minutes
-        _swap(self._folder, self.path)
+        replace_folder(self._folder, self.path)
 
     def _new_path(self, name: str) -> Path:
         path = self._folder / layout.check_path(name)
@@ -138,17 +139,3 @@ def _is_bundle(path: Path) -> bool:
     except ValueError:
         return False
     return isinstance(values, dict) and {"format_version", "graphs", "files"} <= set(values)
-
-
-def _swap(new: Path, path: Path) -> None:
-    if not path.exists():
-        new.rename(path)
-        return
-    old = _sibling(path, "old")
-    path.rename(old)
-    try:
-        new.rename(path)
-    except OSError:
-        old.rename(path)
-        raise
-    shutil.rmtree(old)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tandem_export.checkpoint.document import DOCUMENT_NAME, read_document
 from tandem_export.errors import CheckpointError
+from tandem_export.folders import replace_folder
 
 
 def require_free(folder: Path, name: str, *, overwrite: bool) -> None:
@@ -61,23 +62,9 @@ def staged(folder: Path) -> Iterator[Path]:
     stage.mkdir()
     try:
         yield stage
-        _swap(stage, folder)
+        replace_folder(stage, folder)
     finally:
         shutil.rmtree(stage, ignore_errors=True)
-
-
-def _swap(stage: Path, folder: Path) -> None:
-    if not folder.exists():
-        stage.rename(folder)
-        return
-    old = stage.with_name(stage.name + ".old")
-    folder.rename(old)
-    try:
-        stage.rename(folder)
-    except OSError:
-        old.rename(folder)
-        raise
-    shutil.rmtree(old)
 
 
 def link_tree(source: Path, target: Path) -> None:

@@ -44,8 +44,6 @@ def encode_prompts(
 
 def _packaged() -> list[str]:
     file = resources.files("tandem_export.data") / "prompts.json"
-    if not file.is_file():
-        raise RequestError(f"this installation has no default prompts (`{file}`). {_HINT}.")
     return json.loads(file.read_text(encoding="utf-8"))
 
 

@@ -16,7 +16,7 @@ from tandem_export.parity.prompts import Prompt, encode_prompts
 from tandem_export.parity.report import Check, Report, merge
 from tandem_export.parity.requests import GREEDY, GUMBEL
 from tandem_export.parity.subject import Prompts, Subject, with_random_drafter
-from tandem_export.runtime import Limits, load
+from tandem_export.runtime import Limits, limits_of
 
 # Calls finished, calls in all, what comes next.
 Progress = Callable[[int, int, str], None]
@@ -99,7 +99,7 @@ def _parity(bundle: Bundle) -> str:
 def _checks(
     bundle: Bundle, options: VerifyOptions, prompts: Sequence[Prompt] | None, progress: Progress
 ) -> Iterator[Check]:
-    every = [_limits(bundle, batch, options) for batch in _batches(bundle, options)]
+    every = [limits_of(bundle, batch) for batch in _batches(bundle, options)]
     gammas = [_chosen("gamma", options.gamma, set(own.gammas["round"]) - {0}) for own in every]
     room = every[0].cache - options.max_new_tokens - max(map(max, gammas))
     ids = encode_prompts(bundle, prompts, count=options.prompts, room=room)
@@ -134,18 +134,6 @@ def _chosen(name: str, asked: Sequence[int], have: set[int]) -> list[int]:
         rule = f"`{name}` must be from the bundle's buckets {sorted(have)}"
         raise ConfigError(f"{rule}. Got: {unknown[0]}")
     return sorted(asked or have)
-
-
-def _limits(bundle: Bundle, batch: int, options: VerifyOptions) -> Limits:
-    engine = load(
-        bundle.path,
-        executor=options.executor,
-        batch=batch,
-        modes=(),
-        compilation_cache=options.compilation_cache,
-        allow_expired=options.allow_expired,
-    )
-    return engine.limits
 
 
 def _subjects(bundle: Bundle, limits: Limits, options: VerifyOptions) -> list[Subject]:

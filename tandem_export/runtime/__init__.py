@@ -11,7 +11,7 @@ from tandem_export.runtime.executor import (
     RoundResult,
     prefill_chunks,
 )
-from tandem_export.runtime.loading import load
+from tandem_export.runtime.loading import limits_of, load
 from tandem_export.runtime.params import MODES, Mode, SamplingParams
 from tandem_export.runtime.random import gumbel, threefry2x32, uniform
 from tandem_export.runtime.result import Delta, Result
@@ -41,6 +41,7 @@ __all__ = [
     "draw",
     "gumbel",
     "judge",
+    "limits_of",
     "load",
     "log_softmax",
     "prefill_chunks",

@@ -51,10 +51,9 @@ def load(
     bundle = open_bundle(path, allow_expired=allow_expired)
     slots = _batch(bundle, batch)
     runner = make_executor(executor, bundle, batch=slots, compilation_cache=compilation_cache)
-    limits = _limits(bundle, slots, runner.cache, gamma)
     engine = Engine(
         runner,
-        limits,
+        limits_of(bundle, slots, gamma),
         Tokenizer.from_file(str(bundle.tokenizer_path)),
         driver=driver,
         independent=bundle.manifest.model.kind == "independent",
@@ -74,14 +73,20 @@ def _batch(bundle: Bundle, batch: int | None) -> int:
     return buckets[0] if batch is None else batch
 
 
-def _limits(bundle: Bundle, batch: int, cache: int, gamma: int | None) -> Limits:
+def limits_of(bundle: Bundle, batch: int, gamma: int | None = None) -> Limits:
+    """What the graphs of one batch bucket can do; `gamma` as in `load`.
+
+    Raises:
+      BundleError: the bundle has no `insert` graph of this batch.
+    """
+    keys = next(s for s in bundle.find("insert", batch=batch).state if s.name == "primary_k.00")
     model = bundle.manifest.model
     gammas: dict[RoundRole, tuple[int, ...]] = {
         role: _gammas(bundle, role, batch) for role in _ROLES
     }
     return Limits(
         batch=batch,
-        cache=cache,
+        cache=keys.shape[2],
         vocab_size=model.vocab_size,
         gammas=gammas,
         gamma=_default_gamma(gammas["round"]) if gamma is None else gamma,

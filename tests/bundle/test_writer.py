@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from tandem_export.bundle import BundleWriter, open_bundle
-from tandem_export.bundle.writer import _swap
 from tandem_export.errors import BundleError
+from tandem_export.folders import replace_folder
 from tests.bundle import sample
 
 
@@ -37,7 +37,7 @@ def forget_commit(out: Path) -> None:
 
 
 def lose_the_new_folder(out: Path) -> None:
-    _swap(out.parent / "missing", out)
+    replace_folder(out.parent / "missing", out)
 
 
 @pytest.mark.parametrize("existing", [True, False], ids=["over-a-bundle", "fresh"])

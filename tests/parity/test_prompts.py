@@ -10,8 +10,6 @@ from tandem_export.errors import RequestError
 from tandem_export.parity import encode_prompts
 from tests.parity.bundles import shared_bundle
 
-HAS_DEFAULTS = (resources.files("tandem_export.data") / "prompts.json").is_file()
-
 
 def encode(prompts, count: int = 1, room: int = 8):
     return encode_prompts(open_bundle(shared_bundle()), prompts, count=count, room=room)
@@ -37,13 +35,6 @@ def test_errors(prompts, options, text) -> None:
     assert text in str(raised.value)
 
 
-@pytest.mark.skipif(HAS_DEFAULTS, reason="the package has its prompts")
-def test_missing_defaults_say_what_to_do() -> None:
-    with pytest.raises(RequestError, match=r"no default prompts.*Give prompts of your own"):
-        encode(None)
-
-
-@pytest.mark.skipif(not HAS_DEFAULTS, reason="the package has no prompts")
 def test_the_defaults_are_texts() -> None:
     file = resources.files("tandem_export.data") / "prompts.json"
     prompts = json.loads(file.read_text(encoding="utf-8"))
