@@ -15,7 +15,7 @@ demo: $(DEMO)/manifest.json
 	$(BIN)/python examples/demo.py $(DEMO)
 
 test: lint
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
