@@ -1,0 +1,73 @@
+"""The real TPU compiler on tiny graphs, each in its own process."""
+
+from __future__ import annotations
+
+import dataclasses
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+from tandem_export.errors import ConfigError
+from tandem_export.plan import compile as library
+from tandem_export.plan import compile_options, target_named
+from tandem_export.plan.compile import compile_jobs
+from tests.plan.jobs import tiny_jobs
+
+BLOCK, STEP = "primary_block_b2_t4", "drafter_step_b2_t1"
+
+
+def options(cache: Path | None = None, vmem: int | None = None):
+    made = compile_options(target_named("v5e"), vmem=vmem, reuse=False, processes=2)
+    return dataclasses.replace(made, cache=cache)
+
+
+def test_graphs_compile_with_their_caches_in_place(tmp_path: Path) -> None:
+    """Two compilers at once; then the kept answers, which are the same but for their origin."""
+    jobs = [tiny_jobs()[name] for name in (BLOCK, STEP)]
+    seen: list[tuple[int, int, str]] = []
+    block, step = compile_jobs(jobs, options(tmp_path), lambda *now: seen.append(now))
+    assert seen == [(1, 2, BLOCK), (2, 2, STEP)]
+    assert block.error is None and step.error is None
+    assert block.problems == [] and block.cache_copies == 0
+    # 2 layers of 2 heads of 4 and 2 of 1 head of 4, keys and values, 2 rows of 128 positions.
+    assert block.cache_bytes == 2 * 2 * (2 + 1) * 2 * 4 * 128 * 2
+    assert block.alias_bytes is not None and block.alias_bytes >= block.cache_bytes
+    assert block.hbm_bytes is not None and block.cycles is not None and block.cycles > 0
+    again = compile_jobs(jobs, options(tmp_path))
+    assert [report.cached for report in again] == [True, True]
+    assert dataclasses.replace(again[0], cached=False) == block
+
+
+def test_an_answer_is_kept_for_one_graph_compiler_and_options() -> None:
+    block, step = (tiny_jobs()[name] for name in (BLOCK, STEP))
+    keys = {
+        library._key(block, options()),
+        library._key(step, options()),
+        library._key(block, options(vmem=32)),
+        library._key(block, dataclasses.replace(options(), target=target_named("v5e-4"))),
+    }
+    assert len(keys) == 4
+
+
+def test_what_the_compiler_refuses_is_a_report() -> None:
+    made = dataclasses.replace(options(), compiler={"xla_tpu_no_such_option": "1"})
+    [report] = compile_jobs([tiny_jobs()[STEP]], made)
+    assert report.error is not None and "xla_tpu_no_such_option" in report.error
+    assert report.problems == ["does not compile"]
+
+
+def test_a_process_that_dies_is_a_report_and_is_not_kept(tmp_path: Path) -> None:
+    broken = dataclasses.replace(tiny_jobs()[STEP], export=b"no export at all")
+    [report] = compile_jobs([broken], options(tmp_path))
+    assert report.error is not None and "process ended with 1" in report.error
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_the_compiler_the_error_says_how_to_get_it(monkeypatch) -> None:
+    def missing(name: str) -> str:
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(library.metadata, "version", missing)
+    with pytest.raises(ConfigError, match=r"pip install 'tandem-export\[tpu\]'"):
+        compile_jobs([], options())
