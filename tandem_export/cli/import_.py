@@ -1,0 +1,67 @@
+"""`tandem-export import`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tandem_export.cli.options import INTS, WORDS, common
+from tandem_export.cli.output import make_table, needs, print_json, print_tables, progress, size
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+
+
+@click.command(
+    "import",
+    epilog="""\b
+Examples:
+  tandem-export import Llama-3.1-8B --drafter Llama-3.2-1B --tandem trained.safetensors --out pair
+  tandem-export import gemma-3-270m.gguf --drafter-layers 0,5,11,17 --out pair
+  tandem-export import orbax/ --config pair.json --tokenizer Llama-3.1-8B --out pair""",
+)
+@click.argument("primary")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="The checkpoint.")
+@click.option("--drafter", help="A Hugging Face folder, a GGUF file or a checkpoint.")
+@click.option("--drafter-layers", type=INTS, help="Make the drafter of these layers of PRIMARY.")
+@click.option(
+    "--drafter-vocabulary", type=_FILE, help="A JSON list of token ids that the drafter keeps."
+)
+@click.option("--tandem", type=_FILE, help="Safetensors with projections, and perhaps a router.")
+@click.option("--layer-map", type=INTS, help="Primary activations that the projections take.")
+@click.option("--tau", type=float, help="The router's default threshold.  [default: 0.8]")
+@click.option("--config", type=_FILE, help="For Orbax: the JSON of the pair's configuration.")
+@click.option("--tokenizer", type=_FOLDER, help="A folder with other tokenizer files.")
+@click.option("--chat-template", type=_FILE, help="A jinja file.")
+@click.option("--end-tokens", type=WORDS, help="More tokens that end a text: ids or texts.")
+@click.option("--dtype", help="float32 or bfloat16.  [default: as the weights are]")
+@click.option("--overwrite", is_flag=True, help="Replace the checkpoint at --out.")
+@common
+def import_(out: Path, overwrite: bool, as_json: bool, **options: Any) -> None:
+    """Makes a checkpoint from PRIMARY and a drafter.
+
+    PRIMARY is a Hugging Face folder, a GGUF file, a checkpoint, or an Orbax folder with a whole
+    pair. Without --tandem the drafter is an independent one.
+    """
+    with needs("import"):
+        from tandem_export.checkpoint import summary
+        from tandem_export.importing import ImportOptions, import_checkpoint
+
+        given = {name: value for name, value in options.items() if value not in (None, ())}
+        with progress(quiet=as_json) as report:
+            made = import_checkpoint(
+                ImportOptions(**given), out, overwrite=overwrite, progress=report
+            )
+        facts = summary(made)
+    print_json(facts) if as_json else _print(out, facts)
+
+
+def _print(out: Path, facts: dict[str, Any]) -> None:
+    rows = [
+        [name, str(p["tensors"]), f"{p['parameters']:,}", size(p["bytes"]), p["dtype"]]
+        for name, p in facts["parts"].items()
+    ]
+    title = f"{out}: {facts['kind']}, {facts['parameters']:,} parameters"
+    print_tables(make_table(title, ("part", ">tensors", ">parameters", ">size", "dtype"), rows))

@@ -1,0 +1,126 @@
+"""Where the drafter comes from, and how its vocabulary meets the primary's."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tandem_export.errors import CheckpointError
+from tandem_export.importing.lazy import LazyTensor, lazy
+from tandem_export.importing.source import Source
+from tandem_export.tokenizer import token_texts
+
+
+def copied_layers(primary: Source, layers: Sequence[int]) -> Source:
+    """A drafter that is some layers of the primary, with its embedding, final norm and head.
+
+    Raises:
+      CheckpointError: a layer that the primary does not have.
+    """
+    depth = primary.config.num_layers
+    wrong = [layer for layer in layers if not 0 <= layer < depth]
+    if wrong:
+        raise CheckpointError(
+            f"`drafter_layers` must lie in 0 .. {depth - 1}, the primary's. Got: {wrong[0]}"
+        )
+    config = primary.config
+    window = (
+        {"window_pattern": tuple(config.is_local(layer) for layer in layers)}
+        if any(config.is_local(layer) for layer in layers)
+        else {"sliding_window": None, "window_pattern": ()}
+    )
+    tensors = {n: t for n, t in primary.tensors.items() if not n.startswith("layers.")}
+    for j, layer in enumerate(layers):
+        old = f"layers.{layer}."
+        new = {n: t for n, t in primary.tensors.items() if n.startswith(old)}
+        tensors |= {f"layers.{j}.{n.removeprefix(old)}": t for n, t in new.items()}
+    return Source(
+        config=dataclasses.replace(config, num_layers=len(layers), **window),
+        tensors=tensors,
+        text=primary.text,
+        facts={"format": "layers of the primary", "layers": list(layers)},
+    )
+
+
+def matched(primary: Source, drafter: Source) -> Source:
+    """The drafter over the primary's vocabulary, token by token.
+
+    Where the two number their tokens differently, or the drafter has fewer, its rows are put in
+    the primary's order and `vocabulary.rows` says which token each one is.
+
+    Raises:
+      CheckpointError: the drafter has a token that the primary lacks.
+    """
+    if drafter.text is None or primary.text is None or drafter.text is primary.text:
+        return _same_rows(primary, drafter)
+    ours, theirs = (token_texts(text.tokenizer_json) for text in (primary.text, drafter.text))
+    if all(ours.get(token) == text for token, text in theirs.items()) and len(ours) == len(theirs):
+        return _same_rows(primary, drafter)
+    ids = {text: token for token, text in ours.items()}
+    foreign = sorted(token for token, text in theirs.items() if text not in ids)
+    if foreign:
+        token = foreign[0]
+        raise CheckpointError(
+            "primary and drafter must share a vocabulary, or the drafter's be a part of the "
+            f"primary's: {len(foreign)} of its {len(theirs)} tokens are not there. "
+            f"Got: token {token}, {theirs[token]!r}; the primary's {token} is {ours.get(token)!r}"
+        )
+    order = sorted((ids[text], token) for token, text in theirs.items())
+    known, rows = (np.array(column) for column in zip(*order, strict=True))
+    return reduced(_with_rows(drafter, rows), known, primary.config.vocab_size)
+
+
+def _same_rows(primary: Source, drafter: Source) -> Source:
+    """Same ids; the embeddings may be padded to different lengths."""
+    size, own = primary.config.vocab_size, drafter.config.vocab_size
+    if own == size:
+        return drafter
+    kept = np.arange(min(size, own))
+    cut = drafter if own < size else _with_rows(drafter, kept)
+    return reduced(cut, kept, size)
+
+
+def _with_rows(drafter: Source, rows: np.ndarray) -> Source:
+    """Only some rows of embedding and head."""
+    tensors = dict(drafter.tensors)
+    tensors["embedding.weight"] = tensors["embedding.weight"].take(rows)
+    if "head.weight" in tensors:
+        tensors["head.weight"] = tensors["head.weight"].take(rows, axis=1)
+    config = dataclasses.replace(drafter.config, vocab_size=len(rows))
+    return dataclasses.replace(drafter, config=config, tensors=tensors)
+
+
+def keep_tokens(drafter: Source, tokens: Sequence[int]) -> Source:
+    """A drafter over the primary's vocabulary, cut down to some of its tokens.
+
+    Raises:
+      CheckpointError: an id twice, none at all, or one outside the vocabulary.
+    """
+    size = drafter.config.vocab_size
+    known = np.array(sorted(set(tokens)), np.int64)
+    if len(known) != len(tokens) or not len(known) or known[0] < 0 or known[-1] >= size:
+        raise CheckpointError(
+            f"`drafter_vocabulary` must hold ids in 0 .. {size - 1}, none twice, at least one. "
+            f"Got: {len(tokens)} ids, {len(known)} of them different"
+        )
+    return reduced(_with_rows(drafter, known), known, size)
+
+
+def reduced(drafter: Source, known: np.ndarray, size: int) -> Source:
+    """`drafter`, whose row i is the primary's token `known[i]`, with its `vocabulary.rows`.
+
+    Tokens that it does not know are read as its first row.
+    """
+    if len(known) == size:
+        return drafter
+    rows = np.full(size, ~0, np.int32)
+    rows[known] = np.arange(len(known))
+    tensors: Mapping[str, LazyTensor] = {
+        **drafter.tensors,
+        "vocabulary.rows": lazy(rows),
+    }
+    facts: dict[str, Any] = drafter.facts | {"tokens": len(known)}
+    return dataclasses.replace(drafter, tensors=tensors, facts=facts)

@@ -1,0 +1,60 @@
+"""A tensor that is made when somebody asks for its values: one is in memory at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+# What a checkpoint holds; float16 has no exponent for the values of a model trained in bfloat16.
+KEPT = (np.dtype(np.float32), np.dtype(ml_dtypes.bfloat16), np.dtype(np.int32))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LazyTensor:
+    """An array that `read` makes, known by shape and dtype before."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    read: Callable[[], np.ndarray]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.array(self.read(), dtype, copy=copy)
+
+    def transposed(self) -> LazyTensor:
+        """`[out, in]` as `[in, out]`."""
+        return LazyTensor(
+            shape=self.shape[::-1],
+            dtype=self.dtype,
+            read=lambda: np.ascontiguousarray(self.read().T),
+        )
+
+    def cast(self, dtype: np.dtype) -> LazyTensor:
+        """The values in another dtype."""
+        return LazyTensor(shape=self.shape, dtype=dtype, read=lambda: self.read().astype(dtype))
+
+    def take(self, rows: np.ndarray, axis: int = 0) -> LazyTensor:
+        """Some rows, in the order of `rows`."""
+        shape = (*self.shape[:axis], len(rows), *self.shape[axis + 1 :])
+        return LazyTensor(
+            shape=shape, dtype=self.dtype, read=lambda: np.take(self.read(), rows, axis)
+        )
+
+    def then(self, after: Callable[[], None]) -> LazyTensor:
+        """The same values; `after` is called whenever they were read."""
+
+        def read() -> np.ndarray:
+            values = self.read()
+            after()
+            return values
+
+        return LazyTensor(shape=self.shape, dtype=self.dtype, read=read)
+
+
+def lazy(array: np.ndarray) -> LazyTensor:
+    """An array that is there, mapped or not, as a `LazyTensor`; float16 becomes float32."""
+    tensor = LazyTensor(shape=array.shape, dtype=array.dtype, read=lambda: array)
+    return tensor if array.dtype in KEPT else tensor.cast(np.dtype(np.float32))

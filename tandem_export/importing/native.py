@@ -1,0 +1,124 @@
+"""Reads what is in this project's own naming: checkpoints, Orbax trees, tandem parts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tandem_export.checkpoint import Checkpoint, read_checkpoint
+from tandem_export.checkpoint.orbax import read_orbax
+from tandem_export.checkpoint.record import naming, read_text
+from tandem_export.checkpoint.tensors import map_tensors
+from tandem_export.config import RouterConfig, TandemConfig, from_dict
+from tandem_export.errors import CheckpointError
+from tandem_export.importing.lazy import LazyTensor, lazy
+from tandem_export.importing.source import Source
+from tandem_export.tokenizer import Text
+
+# What a drafter has beside a decoder.
+_TANDEM = ("projection.", "vocabulary.")
+
+
+def read_own(path: str, part: str) -> Source:
+    """The primary or the drafter of a checkpoint, without its projections.
+
+    Raises:
+      CheckpointError: the checkpoint is damaged, or its drafter has a reduced vocabulary.
+    """
+    made = read_checkpoint(path)
+    if part == "drafter" and made.config.is_reduced:
+        raise CheckpointError(
+            f"{path}: a drafter of reduced vocabulary cannot be joined to another"
+        )
+    tensors = {
+        name: lazy(array)
+        for name, array in made.params[part].items()
+        if not name.startswith(_TANDEM)
+    }
+    return Source(
+        config=made.config.primary if part == "primary" else made.config.drafter,
+        tensors=tensors,
+        text=_text(made),
+        facts={"format": "tandem-checkpoint", "part": part, "sha256": dict(made.source)},
+    )
+
+
+def _text(made: Checkpoint) -> Text:
+    return Text(
+        tokenizer_json=made.tokenizer_json,
+        end_tokens=made.vocabulary.end_tokens,
+        chat_template=made.chat_template,
+    )
+
+
+def read_orbax_pair(
+    folder: Path, config_file: Path
+) -> tuple[TandemConfig, dict[str, dict[str, np.ndarray]]]:
+    """A whole pair: the Orbax tree `{part: {tensor name: array}}` and its configuration.
+
+    Args:
+      folder: the Orbax StandardCheckpoint.
+      config_file: JSON with the fields of `config` in docs/checkpoint.md, or a whole `tandem.json`.
+
+    Raises:
+      CheckpointError: not such a tree, or not the tensors that the configuration asks for.
+    """
+    with naming(config_file.name):
+        values = json.loads(read_text(config_file))
+        config = from_dict(values.get("config", values))
+    with naming(folder.name):
+        return config, read_orbax(folder, config)
+
+
+def is_orbax(folder: Path) -> bool:
+    """Whether a folder looks like an Orbax checkpoint."""
+    return (folder / "_METADATA").is_file() or (folder / "_CHECKPOINT_METADATA").is_file()
+
+
+class TandemPart:
+    """Projections, router and vocabulary of a drafter, from one safetensors file.
+
+    Attributes:
+      drafter: `projection.{j}.weight` `[D_primary, D]`, `vocabulary.rows` `[V_primary]` int32.
+      router: its tensors without their `router.`; empty without a router.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Maps the file.
+
+        Raises:
+          CheckpointError: not safetensors, or with a tensor that is none of these.
+        """
+        with naming(path.name):
+            arrays = {name: lazy(array) for name, array in map_tensors(path).items()}
+            self.drafter = {n: t for n, t in arrays.items() if n.startswith(_TANDEM)}
+            self.router = _without(arrays, "router.")
+            left = sorted(set(arrays) - set(self.drafter) - {f"router.{n}" for n in self.router})
+            if left:
+                rule = "`projection.{j}.weight`, `vocabulary.rows` and `router.*`"
+                raise CheckpointError(f"a tandem part holds {rule} only. Got: {left[0]!r}")
+        self.facts: dict[str, Any] = {"format": "safetensors", "file": path.name}
+
+    def router_config(self, width: int, tau: float) -> RouterConfig | None:
+        """The router's sizes, from its tensors: E = 1 + k + k * D inputs for a top k.
+
+        Raises:
+          CheckpointError: `router.hidden.weight` is missing or of no such size.
+        """
+        if not self.router:
+            return None
+        shape = self.router["hidden.weight"].shape if "hidden.weight" in self.router else (0, 0)
+        top_k, rest = divmod(shape[0] - 1, 1 + width)
+        if rest or top_k < 1:
+            raise CheckpointError(
+                "`router.hidden.weight` must have 1 + k + k * D rows for some k, D being the "
+                f"drafter's width {width}. Got: shape {list(shape)}"
+            )
+        return RouterConfig(top_k=top_k, hidden_size=shape[1], tau=tau)
+
+
+def _without(arrays: dict[str, LazyTensor], prefix: str) -> dict[str, LazyTensor]:
+    return {n.removeprefix(prefix): t for n, t in arrays.items() if n.startswith(prefix)}

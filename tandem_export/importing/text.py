@@ -1,0 +1,54 @@
+"""Tokenizer, end tokens and chat template of the pair: the primary's, less what was asked for."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from tokenizers import Tokenizer
+
+from tandem_export.checkpoint import Vocabulary
+from tandem_export.checkpoint.record import read_text
+from tandem_export.errors import CheckpointError
+from tandem_export.importing.options import ImportOptions
+from tandem_export.tokenizer import Text, begin_token, read_hugging_face, token_texts
+
+
+def chosen_text(options: ImportOptions, text: Text | None) -> Text:
+    """`text` with what `options` put in place of it, end tokens added.
+
+    Raises:
+      CheckpointError: there is no tokenizer or no end token, or an end token is unknown.
+    """
+    if options.tokenizer is not None:
+        text = read_hugging_face(options.tokenizer)
+    if text is None:
+        raise CheckpointError(
+            "no tokenizer came with the primary: pass `tokenizer`, a folder with `tokenizer.json` "
+            "or `tokenizer.model`"
+        )
+    template = text.chat_template
+    if options.chat_template is not None:
+        template = read_text(options.chat_template)
+    return dataclasses.replace(text, chat_template=template, end_tokens=_ends(options, text))
+
+
+def vocabulary_of(text: Text) -> Vocabulary:
+    """The vocabulary's size and special tokens."""
+    return Vocabulary(
+        size=max(token_texts(text.tokenizer_json)) + 1,
+        end_tokens=text.end_tokens,
+        begin_token=begin_token(text.tokenizer_json),
+    )
+
+
+def _ends(options: ImportOptions, text: Text) -> tuple[int, ...]:
+    tokenizer = Tokenizer.from_str(text.tokenizer_json)
+    found = list(text.end_tokens)
+    for name in options.end_tokens:
+        token = int(name) if name.isdigit() else tokenizer.token_to_id(name)
+        if token is None:
+            raise CheckpointError(f"`end_tokens` must be ids or texts of tokens. Got: {name!r}")
+        found.append(token)
+    if not found:
+        raise CheckpointError("no end token came with the tokenizer: pass `end_tokens`")
+    return tuple(dict.fromkeys(found))

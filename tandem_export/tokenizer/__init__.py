@@ -1,0 +1,7 @@
+"""Vocabularies of other formats as one `tokenizer.json`, their special tokens, chat templates."""
+
+from tandem_export.tokenizer.gguf import read_gguf_vocabulary
+from tandem_export.tokenizer.hugging_face import read_hugging_face
+from tandem_export.tokenizer.text import Text, begin_token, token_texts
+
+__all__ = ["Text", "begin_token", "read_gguf_vocabulary", "read_hugging_face", "token_texts"]
