@@ -1,6 +1,10 @@
 PYTHON ?= python3
+# With libtpu installed, jax would look for a TPU first, and complain.
+export JAX_PLATFORMS ?= cpu
 BIN := .venv/bin
 STAMP := .venv/.stamp
+# The demo needs one target of three, which installs in a fraction of the time.
+DEMO_STAMP := .venv/.demo-stamp
 DEMO := build/demo-bundle
 BASELINE := build/demo-independent
 # The demo model was trained on 256 positions.
@@ -35,10 +39,16 @@ train-demo: $(STAMP)
 
 $(DEMO)/manifest.json: CHECKPOINT = demo:stdlib-mini
 $(BASELINE)/manifest.json: CHECKPOINT = demo:stdlib-mini-independent
-$(DEMO)/manifest.json $(BASELINE)/manifest.json: $(STAMP) $(SOURCES)
-	$(BIN)/tandem-export build $(CHECKPOINT) --out $(@D) $(BUCKETS) --overwrite
+$(DEMO)/manifest.json $(BASELINE)/manifest.json: $(DEMO_STAMP) $(SOURCES)
+	$(BIN)/tandem-export build $(CHECKPOINT) --out $(@D) $(BUCKETS) --target stablehlo --overwrite
 
-$(STAMP): pyproject.toml
+$(DEMO_STAMP): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --editable '.[dev,train]'
+	$(BIN)/python -m pip install --quiet --editable '.[stablehlo]'
+	touch $@
+
+# tensorflow-serving-api asks for `tensorflow`; `tensorflow-cpu` is the same for it.
+$(STAMP): $(DEMO_STAMP)
+	$(BIN)/python -m pip install --quiet --editable '.[dev,openvino,plan,tpu,train]' grpcio
+	$(BIN)/python -m pip install --quiet --no-deps 'tensorflow-serving-api>=2.21'
 	touch $@

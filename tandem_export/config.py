@@ -169,6 +169,8 @@ class TandemConfig:
     Attributes:
       kind: `tandem`: the drafter attends to projected primary rows; `independent`: it has its own
         view only (the SPEED + Distil baseline).
+      drafter: its vocabulary may be smaller than the primary's; it then has the tensor
+        `vocabulary.rows` (docs/checkpoint.md).
       layer_map: for each drafter layer j, the primary activation x^{layer_map[j]} that feeds it:
         0 is the primary's input embedding, l in 1..L_primary the output of its l-th layer. Empty
         for an independent drafter.
@@ -183,9 +185,9 @@ class TandemConfig:
     def __post_init__(self) -> None:
         _require(self.kind in ("tandem", "independent"), "kind", "tandem or independent", self.kind)
         _require(
-            self.drafter.vocab_size == self.primary.vocab_size,
+            self.drafter.vocab_size <= self.primary.vocab_size,
             "drafter.vocab_size",
-            f"the primary's, {self.primary.vocab_size}",
+            f"at most the primary's, {self.primary.vocab_size}",
             self.drafter.vocab_size,
         )
         want = self.drafter.num_layers if self.kind == "tandem" else 0
@@ -208,6 +210,11 @@ class TandemConfig:
             f"at most the vocabulary, {self.drafter.vocab_size}",
             self.router,
         )
+
+    @property
+    def is_reduced(self) -> bool:
+        """Whether the drafter knows only some of the primary's tokens."""
+        return self.drafter.vocab_size < self.primary.vocab_size
 
     @property
     def is_tandem(self) -> bool:

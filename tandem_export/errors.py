@@ -23,3 +23,7 @@ class ExportError(TandemError, RuntimeError):
 
 class RequestError(TandemError, ValueError):
     """A generation request cannot be served by this bundle; nothing was changed."""
+
+
+class ServingError(TandemError, RuntimeError):
+    """A model server cannot be reached, does not serve the model, or lost a session."""

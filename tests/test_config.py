@@ -96,7 +96,7 @@ def test_router_rules(options, message):
         ({"kind": "twin"}, r"`kind` must be tandem or independent\. Got: 'twin'"),
         (
             {"drafter": dataclasses.replace(LLAMA, vocab_size=18)},
-            r"`drafter\.vocab_size` must be the primary's, 17\. Got: 18",
+            r"`drafter\.vocab_size` must be at most the primary's, 17\. Got: 18",
         ),
         ({"layer_map": (1,)}, r"`layer_map` must be 2 entries, .*\. Got: \(1,\)"),
         ({"layer_map": (1, 3)}, r"`layer_map` must be within 0 .* 2 .*\. Got: \(1, 3\)"),

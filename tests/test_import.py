@@ -7,13 +7,16 @@ import pytest
 
 ENGINES = (
     "flax",
+    "gguf",
     "jax",
     "jaxlib",
+    "jinja2",
     "onnx",
     "onnxruntime",
     "openvino",
     "optax",
     "orbax",
+    "sentencepiece",
     "tensorflow",
 )
 

@@ -20,7 +20,8 @@ class BenchOptions:
     """How much is measured, and what.
 
     Attributes:
-      prompts: how many; every candidate answers all of them in each repetition.
+      prompts: how many; every candidate answers each of them once per batch row in each repetition.
+        With few, the rows that finish first stand idle for much of the run.
       max_new_tokens: length of every answer; end tokens are ignored.
       repetitions: turns of each candidate; the table shows medians.
       temperature: 0 is greedy.
@@ -29,11 +30,12 @@ class BenchOptions:
       families: which candidates take part; the primary always does.
       startup: also measure the time to the first token, in new processes.
       executor: which engine runs the graphs.
+      threads: as in `load`.
       compilation_cache: a folder for compiled graphs.
       allow_expired: open bundles although a part of them has passed its date.
     """
 
-    prompts: int = 8
+    prompts: int = 6
     max_new_tokens: int = 64
     repetitions: int = 5
     temperature: float = 0.0
@@ -43,6 +45,7 @@ class BenchOptions:
     families: tuple[Family, ...] = FAMILIES
     startup: bool = True
     executor: str = "jax"
+    threads: int | None = None
     compilation_cache: str | Path | None = None
     allow_expired: bool = False
 

@@ -13,7 +13,8 @@ from tandem_export.benchmark.startup import measure_startup
 from tandem_export.bundle import Bundle, open_bundle
 from tandem_export.errors import ConfigError
 from tandem_export.parity.prompts import Prompt, encode_prompts
-from tandem_export.runtime import Engine, load
+from tandem_export.runtime import Engine, batches_of, load
+from tandem_export.runtime.executors import form_of
 
 # Turns finished, turns in all, what comes next.
 Progress = Callable[[int, int, str], None]
@@ -44,6 +45,7 @@ def bench(
     """
     asked = options or BenchOptions()
     bundle = open_bundle(path, allow_expired=asked.allow_expired)
+    bundle = bundle.in_form(form_of(asked.executor))
     other = None if baseline is None else _open_baseline(baseline, bundle, asked)
     report = progress or _silent
     tables, ids = [], []
@@ -74,6 +76,7 @@ def _plain(options: BenchOptions) -> dict[str, Any]:
 
 def _open_baseline(path: str | Path, bundle: Bundle, options: BenchOptions) -> Bundle:
     other = open_bundle(path, allow_expired=options.allow_expired)
+    other = other.in_form(form_of(options.executor))
     size, own = other.manifest.model.vocab_size, bundle.manifest.model.vocab_size
     if size != own:
         raise ConfigError(f"`baseline` must have the bundle's vocabulary, {own}. Got: {size}")
@@ -81,12 +84,11 @@ def _open_baseline(path: str | Path, bundle: Bundle, options: BenchOptions) -> B
 
 
 def _batches(bundle: Bundle, options: BenchOptions) -> list[int]:
-    have = {graph.batch for graph in bundle.manifest.graphs if graph.role == "insert"}
-    unknown = sorted(set(options.batch) - have)
-    if unknown or not have:
-        rule = f"`batch` must be from the bundle's buckets {sorted(have)}"
+    have = batches_of(bundle)
+    if set(options.batch) - set(have):
+        rule = f"`batch` must be from the bundle's buckets {have}"
         raise ConfigError(f"{rule}. Got: {list(options.batch)}")
-    return sorted(options.batch or have)
+    return sorted(options.batch) or have
 
 
 def _engine(bundle: Bundle, batch: int, options: BenchOptions) -> Engine:
@@ -96,6 +98,7 @@ def _engine(bundle: Bundle, batch: int, options: BenchOptions) -> Engine:
         batch=batch,
         modes=(),
         compilation_cache=options.compilation_cache,
+        threads=options.threads,
         allow_expired=options.allow_expired,
     )
 
@@ -104,7 +107,7 @@ def _encode(
     bundle: Bundle, engine: Engine, prompts: Sequence[Prompt] | None, options: BenchOptions
 ) -> Prompts:
     room = engine.limits.cache - options.max_new_tokens - max(engine.limits.gammas["round"])
-    return encode_prompts(bundle, prompts, count=options.prompts, room=room)
+    return encode_prompts(bundle, prompts, count=options.prompts, room=room) * engine.limits.batch
 
 
 def _alternate(

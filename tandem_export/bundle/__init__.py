@@ -16,6 +16,7 @@ from tandem_export.bundle.manifest import (
 )
 from tandem_export.bundle.parse import parse_manifest
 from tandem_export.bundle.reader import open_bundle
+from tandem_export.bundle.weights import TensorPlace, locate_weights
 from tandem_export.bundle.writer import BundleWriter
 
 __all__ = [
@@ -27,8 +28,10 @@ __all__ = [
     "GraphRecord",
     "Manifest",
     "ModelRecord",
+    "TensorPlace",
     "TensorSpec",
     "describe",
+    "locate_weights",
     "open_bundle",
     "parse_manifest",
 ]

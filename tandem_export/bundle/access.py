@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -15,19 +17,45 @@ from tandem_export.errors import BundleError
 
 @dataclass(frozen=True, kw_only=True)
 class Bundle:
-    """An opened bundle; `path` is its folder."""
+    """An opened bundle.
+
+    Attributes:
+      path: its folder.
+      replaced: tensors that stand in for those of the weight store, by name.
+    """
 
     path: Path
     manifest: Manifest
+    replaced: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def tokenizer_path(self) -> Path:
         """The `tokenizer.json` of the pair."""
         return self.path / layout.TOKENIZER
 
+    @property
+    def chat_template(self) -> str | None:
+        """The jinja template that makes a prompt of messages, or None."""
+        path = self.path / layout.CHAT_TEMPLATE
+        return path.read_bytes().decode() if layout.CHAT_TEMPLATE in self.manifest.files else None
+
     def weights(self) -> dict[str, np.ndarray]:
         """Every tensor by its bundle name, `part.tensor`: read-only views of the mapped file."""
-        return map_weights(self.path / layout.WEIGHTS)
+        return map_weights(self.path / layout.WEIGHTS) | dict(self.replaced)
+
+    def in_form(self, form: str) -> Bundle:
+        """This bundle with those graphs only that are stored in `form`, such as `onnx`.
+
+        Raises:
+          BundleError: there are none; the text lists the forms that exist.
+        """
+        graphs = tuple(graph for graph in self.manifest.graphs if form in graph.files)
+        if not graphs:
+            have = sorted({kind for graph in self.manifest.graphs for kind in graph.files})
+            hint = "Build it with the target that makes them."
+            raise BundleError(f"the bundle has no {form!r} graphs; it has: {have}. {hint}")
+        manifest = dataclasses.replace(self.manifest, graphs=graphs)
+        return dataclasses.replace(self, manifest=manifest)
 
     def graph(self, name: str) -> GraphRecord:
         """The graph of this name.
@@ -47,9 +75,11 @@ class Bundle:
         Raises:
           BundleError: no such graph, or not in the form `kind`.
         """
-        files = self.graph(name).files
-        if kind not in files:
-            raise BundleError(f"graph {name!r} has no form {kind!r}; it has: {sorted(files)}")
+        same = [g for g in self.manifest.graphs if g.name == name and kind in g.files]
+        if not same:
+            have = sorted(self.graph(name).files)
+            raise BundleError(f"graph {name!r} has no form {kind!r}; it has: {have}")
+        files = same[0].files
         data = (self.path / files[kind]).read_bytes()
         if kind != "jax_export":
             return data

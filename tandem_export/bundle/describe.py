@@ -37,10 +37,11 @@ def describe(bundle: Bundle) -> dict[str, Any]:
 
 
 def _sizes(bundle: Bundle) -> dict[str, int]:
-    """Bytes per part: a top-level folder, or a top-level file without its ending."""
+    """Bytes per part: a form of the graphs, a top-level folder, or a file without its ending."""
     sizes: Counter[str] = Counter()
+    form = {name: kind for graph in bundle.manifest.graphs for kind, name in graph.files.items()}
     for name, record in sorted(bundle.manifest.files.items()):
-        sizes[name.split("/")[0].split(".")[0]] += record.bytes
+        sizes[form.get(name, name.split("/")[0].split(".")[0])] += record.bytes
     own = (layout.MANIFEST, layout.DIGEST)
     sizes["manifest"] = sum((bundle.path / name).stat().st_size for name in own)
     return dict(sizes)
@@ -58,6 +59,7 @@ def _graph_facts(bundle: Bundle, graph: GraphRecord) -> dict[str, Any]:
         "difference": graph.difference,
         "platforms": list(graph.platforms),
         "stablehlo_version": graph.stablehlo_version,
+        "opset": graph.opset,
         "calling_convention_version": graph.calling_convention_version,
         "arguments": {
             part: len(getattr(graph, part)) for part in ("params", "state", "inputs", "outputs")

@@ -13,13 +13,19 @@ MANIFEST = "manifest.json"
 DIGEST = "manifest.sha256"
 WEIGHTS = "weights.safetensors"
 TOKENIZER = "tokenizer.json"
+CHAT_TEMPLATE = "chat_template.jinja"
 # Files that running or loading could execute.
 _CODE = (".py", ".pyc", ".pkl", ".pickle")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
 def graph_file(kind: str, name: str) -> str:
-    """The path of graph `name` in the form `kind`: `jax_export` or `stablehlo`."""
+    """The path of graph `name` in the form `kind`: `jax_export`, `stablehlo` or `onnx`.
+
+    ONNX files stand beside the weights: engines refuse external data outside a model's own folder.
+    """
+    if kind == "onnx":
+        return f"{name}.onnx"
     return f"{kind}/{name}{'.mlirbc' if kind == 'stablehlo' else '.bin'}"
 
 

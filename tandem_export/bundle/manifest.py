@@ -40,11 +40,16 @@ class GraphRecord:
       params, state, inputs: the arguments in order: all of params, then state, then inputs, each
         sorted by name. `state` is donated.
       outputs: the results in order; the new state follows them, in the order of `state`.
-      files: form -> path: `jax_export`, `stablehlo`.
-      calling_convention_version: jax.export's, of the `jax_export` form.
-      stablehlo_version: the version that the portable artifact targets, such as `1.15.0`.
+      files: form -> path: `jax_export` and `stablehlo`, or `onnx`, or `savedmodel`. Names are unique
+        in a form. In the form `onnx` the contract is `rows`: `state` is read, not donated and not
+        returned; the outputs `rows.<state name>` are what the caller writes into it. In the form
+        `savedmodel` the graph is a signature, and `state` stays in the server
+        (docs/tf-serving.md).
+      calling_convention_version: jax.export's, of the `jax_export` form; else None.
+      stablehlo_version: the version that the portable artifact targets, such as `1.15.0`, or None.
+      opset: the ONNX operator set of the `onnx` form, or None.
       platforms: what it was lowered for. With more than one, the StableHLO module takes one more
-        argument before all others: an int32 scalar, the index into this list.
+        argument before all others: an int32 scalar, the index into this list. ONNX has none.
       difference: largest absolute difference to the traced function on random values, measured when
         it was built; None where that was not asked for, or the building machine could not run it.
     """
@@ -59,9 +64,10 @@ class GraphRecord:
     state: tuple[TensorSpec, ...]
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
-    calling_convention_version: int
-    stablehlo_version: str
-    platforms: tuple[str, ...]
+    calling_convention_version: int | None = None
+    stablehlo_version: str | None = None
+    opset: int | None = None
+    platforms: tuple[str, ...] = ()
     difference: float | None
     files: dict[str, str] = field(default_factory=dict)
 
@@ -105,6 +111,7 @@ class Manifest:
       not_after: part -> last ISO date on which it may be used, or None.
       calibration: router calibration; empty when none was made.
       tuning: costs and chosen gammas per bucket; empty when none were measured.
+      targets: what a target says of its own part: folder, versions that it needs.
     """
 
     name: str
@@ -116,6 +123,7 @@ class Manifest:
     not_after: dict[str, str | None]
     calibration: dict[str, Any] = field(default_factory=dict)
     tuning: dict[str, Any] = field(default_factory=dict)
+    targets: dict[str, Any] = field(default_factory=dict)
     graphs: tuple[GraphRecord, ...] = ()
     files: dict[str, FileRecord] = field(default_factory=dict)
     format_version: int = FORMAT_VERSION

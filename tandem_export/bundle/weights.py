@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ _CODES = {
     "uint64": "U64",
     "bool": "BOOL",
 }
+_ALIGNMENT = 64
 _NAMES = {code: name for name, code in _CODES.items()}
 
 
@@ -39,8 +41,11 @@ def numpy_dtype(name: str) -> np.dtype:
     return np.dtype(ml_dtypes.bfloat16) if name == "bfloat16" else np.dtype(name)
 
 
-def write_weights(path: Path, tensors: Mapping[str, np.ndarray], dtype: str) -> None:
-    """Writes `tensors`; floating ones are cast to `dtype`, one at a time, the others kept.
+def write_weights(path: Path, tensors: Mapping[str, Any], dtype: str | None) -> None:
+    """Writes `tensors`, one at a time; floating ones are cast to `dtype`, None keeps them all.
+
+    A tensor is a numpy array, or has `shape`, `dtype` and `__array__` and is made when it is its
+    turn.
 
     Raises:
       BundleError: a tensor of a dtype that the format cannot hold; nothing is written.
@@ -52,20 +57,19 @@ def write_weights(path: Path, tensors: Mapping[str, np.ndarray], dtype: str) -> 
         file.write(_header(names, tensors, kinds))
         for name in names:
             # asarray, not ascontiguousarray: that one turns a scalar into a vector.
-            file.write(np.asarray(tensors[name], kinds[name], order="C").tobytes())
+            whole = np.asarray(tensors[name], kinds[name], order="C")
+            file.write(whole.reshape(-1).view(np.uint8).data)
 
 
-def _stored(name: str, own: np.dtype, dtype: str) -> np.dtype:
+def _stored(name: str, own: np.dtype, dtype: str | None) -> np.dtype:
     floating = own.kind == "f" or own == ml_dtypes.bfloat16
-    kind = numpy_dtype(dtype) if floating else own
+    kind = numpy_dtype(dtype) if floating and dtype is not None else own
     if kind.name not in _CODES:
         raise BundleError(f"tensor {name!r} must have a dtype of {sorted(_CODES)}. Got: {own.name}")
     return kind
 
 
-def _header(
-    names: list[str], tensors: Mapping[str, np.ndarray], kinds: Mapping[str, np.dtype]
-) -> bytes:
+def _header(names: list[str], tensors: Mapping[str, Any], kinds: Mapping[str, np.dtype]) -> bytes:
     entries, start = {}, 0
     for name in names:
         shape = tensors[name].shape
@@ -74,8 +78,48 @@ def _header(
         entries[name] = {"dtype": code, "shape": list(shape), "data_offsets": [start, end]}
         start = end
     text = json.dumps(entries, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
+    # Padded so that the data starts where wide vector loads are aligned.
+    text += b" " * (-(8 + len(text)) % _ALIGNMENT)
     return len(text).to_bytes(8, "little") + text
+
+
+@dataclass(frozen=True, kw_only=True)
+class TensorPlace:
+    """Where a tensor lies in the weight file: `length` bytes from byte `offset` of the file."""
+
+    dtype: np.dtype
+    shape: tuple[int, ...]
+    offset: int
+    length: int
+
+
+def locate_weights(path: Path) -> dict[str, TensorPlace]:
+    """Where every tensor of a weight file lies; only its header is read.
+
+    Raises:
+      BundleError: the header is damaged or points outside the file.
+    """
+    room = path.stat().st_size
+    with path.open("rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        header = file.read(min(size, room))
+    try:
+        entries = json.loads(header)
+        entries.pop("__metadata__", None)
+        return {name: _place(8 + size, room, entry) for name, entry in entries.items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        hint = "Copy the bundle again or rebuild it."
+        raise BundleError(f"{path.name}: damaged safetensors header: {error}. {hint}") from error
+
+
+def _place(data: int, room: int, entry: dict[str, Any]) -> TensorPlace:
+    start, end = entry["data_offsets"]
+    if not 0 <= start <= end <= room - data:
+        raise ValueError(f"a tensor lies at bytes {start}..{end} of {room - data}")
+    kind, shape = numpy_dtype(_NAMES[entry["dtype"]]), tuple(entry["shape"])
+    if int(np.prod(shape, dtype=np.int64)) * kind.itemsize != end - start:
+        raise ValueError(f"a tensor of shape {shape} in {kind} lies at bytes {start}..{end}")
+    return TensorPlace(dtype=kind, shape=shape, offset=data + start, length=end - start)
 
 
 def map_weights(path: Path) -> dict[str, np.ndarray]:
@@ -84,21 +128,11 @@ def map_weights(path: Path) -> dict[str, np.ndarray]:
     Raises:
       BundleError: the header is damaged or points outside the file.
     """
+    places = locate_weights(path)
     whole = np.memmap(path, np.uint8, "r")
-    size = int.from_bytes(whole[:8].tobytes(), "little")
-    try:
-        entries = json.loads(whole[8 : 8 + size].tobytes())
-        entries.pop("__metadata__", None)
-        data = whole[8 + size :]
-        return {name: _view(data, entry) for name, entry in entries.items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        hint = "Copy the bundle again or rebuild it."
-        raise BundleError(f"{path.name}: damaged safetensors header: {error}. {hint}") from error
+    return {name: _view(whole, place) for name, place in places.items()}
 
 
-def _view(data: np.ndarray, entry: dict[str, Any]) -> np.ndarray:
-    start, end = entry["data_offsets"]
-    if not 0 <= start <= end <= data.size:
-        raise ValueError(f"a tensor lies at bytes {start}..{end} of {data.size}")
-    kind = numpy_dtype(_NAMES[entry["dtype"]])
-    return data[start:end].view(kind).reshape(entry["shape"])
+def _view(whole: np.ndarray, place: TensorPlace) -> np.ndarray:
+    data = whole[place.offset : place.offset + place.length]
+    return data.view(place.dtype).reshape(place.shape)

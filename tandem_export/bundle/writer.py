@@ -56,13 +56,15 @@ class BundleWriter:
         if self._folder.exists():
             shutil.rmtree(self._folder)
 
-    def add_file(self, name: str, data: bytes) -> None:
-        """Writes one file at the relative path `name`.
+    def add_file(self, name: str, data: bytes) -> Path:
+        """Writes one file at the relative path `name`, and returns where it lies until `commit`.
 
         Raises:
           BundleError: the path is not allowed in a bundle, or was written already.
         """
-        self._new_path(name).write_bytes(data)
+        path = self._new_path(name)
+        path.write_bytes(data)
+        return path
 
     def add_weights(self, tensors: Mapping[str, np.ndarray], dtype: str) -> None:
         """Writes the weight store; floating tensors are cast to `dtype` one at a time."""
@@ -80,7 +82,22 @@ class BundleWriter:
         files = {kind: layout.graph_file(kind, record.name) for kind in forms}
         for kind, data in forms.items():
             self.add_file(files[kind], data)
-        self._graphs.append(dataclasses.replace(record, files=files))
+        self.add_record(dataclasses.replace(record, files=files))
+
+    def add_record(self, record: GraphRecord) -> None:
+        """Adds a graph whose `files` were written already."""
+        self._graphs.append(record)
+
+    def folder(self, name: str) -> Path:
+        """Where the folder `name` lies until `commit`, for a library that writes its own files."""
+        path = self._folder / layout.check_path(name)
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+    @property
+    def weights(self) -> Path:
+        """Where the weight store lies until `commit`."""
+        return self._folder / layout.WEIGHTS
 
     def commit(self, manifest: Manifest) -> None:
         """Hashes every file, writes the manifest (`graphs` and `files` filled in), and renames.

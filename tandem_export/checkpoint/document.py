@@ -22,8 +22,8 @@ class Document:
     """The contents of a checkpoint's JSON file.
 
     Attributes:
-      files: `tokenizer`, and either `primary`, `drafter` and (if the config has one) `router`, or
-        `orbax` for all of these at once.
+      files: `tokenizer`, `chat_template` if there is one, and either `primary`, `drafter` and (if
+        the config has one) `router`, or `orbax` for all of these at once.
       dtype: of the stored tensors, `float32`, `bfloat16` or `mixed`. For people; readers go by the
         tensors themselves.
     """

@@ -15,12 +15,16 @@ from tandem_export.errors import CheckpointError
 ORBAX_NAME = "orbax"
 
 
-def write_orbax(path: Path, params: Mapping[str, Mapping[str, np.ndarray]]) -> None:
+def write_orbax(path: Path, params: Mapping[str, Mapping[str, Any]]) -> None:
     """Writes the tree as an Orbax StandardCheckpoint; `path` must not exist yet."""
     import orbax.checkpoint as ocp
 
     with ocp.StandardCheckpointer() as checkpointer:
-        checkpointer.save(path.absolute(), {part: dict(arrays) for part, arrays in params.items()})
+        tree = {
+            part: {name: np.asarray(leaf) for name, leaf in leaves.items()}
+            for part, leaves in params.items()
+        }
+        checkpointer.save(path.absolute(), tree)
     # On some file systems Orbax marks the commit with a file that names the writer's own path.
     marker = path / "commit_success.txt"
     if marker.exists():

@@ -12,10 +12,12 @@ from tandem_export.checkpoint.files import verified
 from tandem_export.checkpoint.orbax import read_orbax
 from tandem_export.checkpoint.record import Checkpoint, naming, read_text
 from tandem_export.checkpoint.tensors import read_part
-from tandem_export.checkpoint.tokenizer import check_tokenizer, check_vocabulary
+from tandem_export.checkpoint.tokenizer import check_rows, check_tokenizer, check_vocabulary
 from tandem_export.data import demo_path
 from tandem_export.data.demos import PREFIX
 from tandem_export.errors import CheckpointError
+
+TEXTS = ("tokenizer", "chat_template")
 
 
 def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
@@ -43,9 +45,10 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
         config=document.config,
         vocabulary=document.vocabulary,
         tokenizer_json=_read_tokenizer(paths["tokenizer"], document),
-        params=_read_params(paths, document),
+        params=_read_checked(paths, document),
         provenance=document.provenance,
         source={label: entry.sha256 for label, entry in document.files.items()},
+        chat_template=_read_chat_template(paths),
     )
 
 
@@ -67,12 +70,27 @@ def _read_tokenizer(path: Path, document: Document) -> str:
     return text
 
 
+def _read_chat_template(paths: dict[str, Path]) -> str | None:
+    if "chat_template" not in paths:
+        return None
+    with naming(paths["chat_template"].name):
+        return read_text(paths["chat_template"])
+
+
+def _read_checked(paths: dict[str, Path], document: Document) -> dict[str, dict[str, np.ndarray]]:
+    params = _read_params(paths, document)
+    if document.config.is_reduced:
+        with naming("drafter"):
+            check_rows(params["drafter"]["vocabulary.rows"], document.config)
+    return params
+
+
 def _read_params(paths: dict[str, Path], document: Document) -> dict[str, dict[str, np.ndarray]]:
     if "orbax" in paths:
         with naming(paths["orbax"].name):
             return read_orbax(paths["orbax"], document.config)
     params = {}
-    for part in [label for label in paths if label != "tokenizer"]:
+    for part in [label for label in paths if label not in TEXTS]:
         with naming(paths[part].name):
             params[part] = read_part(paths[part], document.config, part)
     return params

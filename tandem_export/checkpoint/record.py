@@ -76,7 +76,9 @@ class Checkpoint:
       params: part (`primary`, `drafter`, `router` if there is one) -> tensor name -> array, float32
         or bfloat16 (`ml_dtypes`), read-only and mapped from the file where it was safetensors.
       provenance: how the weights were made, free JSON.
-      source: entry of `files` (`primary`, `drafter`, `router`, `tokenizer`, or `orbax`) -> sha256.
+      source: entry of `files` (`primary`, `drafter`, `router`, `tokenizer`, `chat_template`, or
+        `orbax`) -> sha256.
+      chat_template: a jinja template that makes a prompt of messages, or None.
     """
 
     config: TandemConfig
@@ -85,3 +87,4 @@ class Checkpoint:
     params: dict[str, dict[str, np.ndarray]]
     provenance: dict[str, Any]
     source: dict[str, str]
+    chat_template: str | None = None

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-
-import numpy as np
+from typing import Any
 
 from tandem_export.checkpoint.document import DOCUMENT_NAME, Document, read_document
 from tandem_export.checkpoint.files import FileEntry
@@ -14,7 +13,7 @@ from tandem_export.checkpoint.tensors import check_same
 from tandem_export.config import TandemConfig
 from tandem_export.errors import CheckpointError
 
-SHARED = ("primary", "tokenizer")
+SHARED = ("primary", "tokenizer", "chat_template")
 
 
 def shared_entries(folder: Path, name: str) -> dict[str, FileEntry]:
@@ -32,7 +31,7 @@ def shared_entries(folder: Path, name: str) -> dict[str, FileEntry]:
         )
     if name in {entry.path for entry in base.files.values()}:
         raise CheckpointError(f"`name` must not be a file of `{DOCUMENT_NAME}`. Got: {name!r}")
-    return {label: base.files[label] for label in SHARED}
+    return {label: base.files[label] for label in SHARED if label in base.files}
 
 
 def _base(folder: Path) -> Document:
@@ -50,12 +49,14 @@ def check_shared(
     config: TandemConfig,
     vocabulary: Vocabulary,
     tokenizer_json: str,
-    primary: dict[str, np.ndarray],
+    chat_template: str | None,
+    primary: dict[str, Any],
 ) -> None:
     """Checks that what is to be shared is what `tandem.json` has.
 
     Raises:
-      CheckpointError: `tandem.json` is damaged, or its primary, vocabulary or tokenizer is another.
+      CheckpointError: `tandem.json` is damaged, or its primary, vocabulary, tokenizer or chat
+        template is another.
     """
     base = read_checkpoint(folder)
     with naming(DOCUMENT_NAME):
@@ -66,6 +67,10 @@ def check_shared(
         for what, expected, got in pairs:
             if got != expected:
                 raise CheckpointError(f"its `{what}` is shared and is {expected}. Got: {got}")
-        if base.tokenizer_json != tokenizer_json:
-            raise CheckpointError("its tokenizer is shared. Got: a tokenizer with another text")
+        for what, expected, got in (
+            ("tokenizer", base.tokenizer_json, tokenizer_json),
+            ("chat template", base.chat_template, chat_template),
+        ):
+            if got != expected:
+                raise CheckpointError(f"its {what} is shared. Got: a {what} with another text")
         check_same(base.params["primary"], primary)

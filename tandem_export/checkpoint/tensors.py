@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import mmap
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,13 +12,20 @@ from typing import Any, NamedTuple
 import ml_dtypes
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
+from tandem_export.bundle.weights import write_weights
 from tandem_export.config import TandemConfig
 from tandem_export.errors import CheckpointError
 
 DTYPES = {"float32": np.dtype(np.float32), "bfloat16": np.dtype(ml_dtypes.bfloat16)}
-_STORED = {"F32": "float32", "BF16": "bfloat16"}
+# What safetensors calls them. float16 is for `map_tensors` only; a checkpoint holds none.
+_STORED = {
+    "F32": DTYPES["float32"],
+    "BF16": DTYPES["bfloat16"],
+    "F16": np.dtype(np.float16),
+    "I32": np.dtype(np.int32),
+}
+_COMPARED = 1 << 24  # bytes at a time
 
 
 class Spec(NamedTuple):
@@ -32,9 +40,10 @@ def specs(arrays: Mapping[str, Any]) -> dict[str, Spec]:
     return {name: Spec(tuple(leaf.shape), str(leaf.dtype)) for name, leaf in arrays.items()}
 
 
-def overall_dtype(params: Mapping[str, Mapping[str, np.ndarray]]) -> str:
-    """The one dtype of all arrays, or `mixed`."""
-    names = {str(array.dtype) for tensors in params.values() for array in tensors.values()}
+def overall_dtype(params: Mapping[str, Mapping[str, Any]]) -> str:
+    """The one dtype of all weights, or `mixed`; ids do not count."""
+    names = {str(leaf.dtype) for tensors in params.values() for leaf in tensors.values()}
+    names -= {"int32"}
     return names.pop() if len(names) == 1 else "mixed"
 
 
@@ -44,19 +53,20 @@ def check_tensors(config: TandemConfig, part: str, found: Mapping[str, Spec]) ->
     Raises:
       CheckpointError: a tensor is missing, unexpected, of another shape or of an unknown dtype.
     """
-    from tandem_export.model import shapes  # Imports jax.
+    from tandem_export.model import abstract  # Imports jax.
 
-    expected = shapes(config, part)
+    expected = abstract(config, part)
     _check_names(set(expected), set(found), part)
-    for name, shape in expected.items():
-        if found[name].shape != shape:
+    for name, leaf in expected.items():
+        if found[name].shape != leaf.shape:
             raise CheckpointError(
-                f"tensor `{name}` must have shape {list(shape)} by the config of the {part}. "
+                f"tensor `{name}` must have shape {list(leaf.shape)} by the config of the {part}. "
                 f"Got: {list(found[name].shape)}"
             )
-        if found[name].dtype not in DTYPES:
+        allowed = list(DTYPES) if leaf.dtype == np.float32 else [str(leaf.dtype)]
+        if found[name].dtype not in allowed:
             raise CheckpointError(
-                f"tensor `{name}` must be one of {list(DTYPES)}. Got: {found[name].dtype}"
+                f"tensor `{name}` must be one of {allowed}. Got: {found[name].dtype}"
             )
 
 
@@ -88,7 +98,11 @@ def _check_names(expected: set[str], found: set[str], part: str) -> None:
 
 
 def _header(path: Path) -> tuple[dict[str, Any], int]:
-    """The header of a safetensors file and where its data start; the library checks it first."""
+    """The header of a safetensors file and where its data start; the library checks it first.
+
+    Raises:
+      CheckpointError: not safetensors, or cut short.
+    """
     try:
         with safe_open(path, framework="np"):
             pass
@@ -107,44 +121,56 @@ def read_part(path: Path, config: TandemConfig, part: str) -> dict[str, np.ndarr
     Raises:
       CheckpointError: not safetensors, cut short, or not the tensors that `config` asks for.
     """
-    header, start = _header(path)
+    header, _ = _header(path)
     found = {
-        str(name): Spec(tuple(entry["shape"]), _STORED.get(entry["dtype"]) or entry["dtype"])
+        str(name): Spec(tuple(entry["shape"]), str(_STORED.get(entry["dtype"], entry["dtype"])))
         for name, entry in header.items()
     }
     check_tensors(config, part, found)
+    return map_tensors(path)
+
+
+def map_tensors(path: Path) -> dict[str, np.ndarray]:
+    """Every tensor of a safetensors file, read-only views of the mapped file.
+
+    Raises:
+      CheckpointError: not safetensors, cut short, or with a tensor of another dtype than float32,
+        bfloat16, float16 and int32.
+    """
+    header, start = _header(path)
     with path.open("rb") as file:
         data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    return {
-        name: np.frombuffer(
-            data,
-            dtype=DTYPES[spec.dtype],
-            count=int(np.prod(spec.shape)),
-            offset=start + header[name]["data_offsets"][0],
-        ).reshape(spec.shape)
-        for name, spec in found.items()
-    }
+    return {name: _view(data, start, name, entry) for name, entry in header.items()}
 
 
-def write_part(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Writes one safetensors file."""
-    # The library would store the memory that a strided array was cut from.
-    save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, path)
+def _view(data: mmap.mmap, start: int, name: str, entry: dict[str, Any]) -> np.ndarray:
+    dtype = _STORED.get(entry["dtype"])
+    if dtype is None:
+        known = ", ".join(_STORED)
+        raise CheckpointError(f"tensor `{name}` must be one of {known}. Got: {entry['dtype']}")
+    count, offset = math.prod(entry["shape"]), start + entry["data_offsets"][0]
+    return np.frombuffer(data, dtype, count, offset).reshape(entry["shape"])
 
 
-def check_same(expected: Mapping[str, np.ndarray], found: Mapping[str, np.ndarray]) -> None:
-    """Compares the bytes of two sets of tensors that have the same names.
+def write_part(path: Path, arrays: Mapping[str, Any]) -> None:
+    """Writes one safetensors file, tensor by tensor."""
+    write_weights(path, arrays, None)
+
+
+def check_same(expected: Mapping[str, Any], found: Mapping[str, np.ndarray]) -> None:
+    """Compares the bytes of two sets of tensors that have the same names, tensor by tensor.
 
     Raises:
       CheckpointError: dtype, shape or bytes of a tensor differ.
     """
-    for name, array in expected.items():
+    for name, leaf in expected.items():
+        array = np.asarray(leaf)
         for what, of in (("dtype", _dtype), ("shape", np.shape)):
             if of(array) != of(found[name]):
                 raise CheckpointError(
                     f"tensor `{name}`: {what} must be {of(array)}. Got: {of(found[name])}"
                 )
-        different = int(np.count_nonzero(_bytes(array) != _bytes(found[name])))
+        different = _differing(_bytes(array), _bytes(found[name]))
         if different:
             raise CheckpointError(
                 f"tensor `{name}` must have the same values. Got: {different} bytes that differ"
@@ -153,6 +179,12 @@ def check_same(expected: Mapping[str, np.ndarray], found: Mapping[str, np.ndarra
 
 def _dtype(array: np.ndarray) -> str:
     return str(array.dtype)
+
+
+def _differing(one: np.ndarray, other: np.ndarray) -> int:
+    starts = range(0, len(one), _COMPARED)
+    pieces = ((one[at : at + _COMPARED], other[at : at + _COMPARED]) for at in starts)
+    return sum(int(np.count_nonzero(a != b)) for a, b in pieces)
 
 
 def _bytes(array: np.ndarray) -> np.ndarray:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from tandem_export.checkpoint.record import Vocabulary
 from tandem_export.config import TandemConfig
 from tandem_export.errors import CheckpointError
@@ -18,6 +20,27 @@ def check_vocabulary(vocabulary: Vocabulary, config: TandemConfig) -> None:
         raise CheckpointError(
             f"`vocabulary.size` must be at most `config.primary.vocab_size` = {rows}. "
             f"Got: {vocabulary.size}"
+        )
+
+
+def check_rows(rows: np.ndarray, config: TandemConfig) -> None:
+    """Checks a drafter's `vocabulary.rows`: every row is some token's own, and no row is beyond.
+
+    Raises:
+      CheckpointError: an id beyond the drafter's embedding, or a row without exactly one token.
+    """
+    size = config.drafter.vocab_size
+    beyond = rows[(rows >= size) | (rows < -size)]
+    if beyond.size:
+        raise CheckpointError(
+            f"tensor `vocabulary.rows` must lie in -{size} .. {size - 1}. Got: {beyond[0]}"
+        )
+    owners = np.bincount(rows[rows >= 0], minlength=size)
+    if (owners != 1).any():
+        row = int(np.flatnonzero(owners != 1)[0])
+        raise CheckpointError(
+            f"tensor `vocabulary.rows` must give each row of the drafter to exactly one token. "
+            f"Got: row {row} belongs to {owners[row]} tokens"
         )
 
 

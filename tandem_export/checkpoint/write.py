@@ -28,7 +28,7 @@ from tandem_export.checkpoint.tokenizer import check_tokenizer, check_vocabulary
 from tandem_export.config import TandemConfig
 from tandem_export.errors import CheckpointError
 
-TOKENIZER_NAME = "tokenizer.json"
+TEXT_NAMES = {"tokenizer": "tokenizer.json", "chat_template": "chat_template.jinja"}
 STORAGES = ("safetensors", "orbax")
 Params = Mapping[str, Mapping[str, Any]]
 
@@ -44,6 +44,7 @@ def write_checkpoint(
     name: str = DOCUMENT_NAME,
     storage: Literal["safetensors", "orbax"] = "safetensors",
     overwrite: bool = False,
+    chat_template: str | None = None,
 ) -> Checkpoint:
     """Writes a checkpoint and returns it as read back.
 
@@ -58,12 +59,14 @@ def write_checkpoint(
       vocabulary: size and special tokens.
       tokenizer_json: the text of the tokenizer, as `tokenizers` saves it.
       params: part -> tensor name -> array of the shape that `tandem_export.model.shapes` gives,
-        float32 or bfloat16, of numpy or jax.
+        float32 or bfloat16, of numpy or jax; or anything with `shape`, `dtype` and `__array__`,
+        which is made when it is written and once more when the file is compared with it.
       provenance: how the weights were made, plain JSON.
       name: the JSON file's name.
       storage: how tensors are stored. `orbax` holds all parts in one folder and shares none.
       overwrite: allow `name` to exist. With `tandem.json` the whole folder is replaced, and so are
         the checkpoints that share its files; a folder that holds anything else is refused.
+      chat_template: a jinja template that makes a prompt of messages, as Hugging Face has them.
 
     Raises:
       CheckpointError: the arguments do not agree, something is in the way, or what was read back
@@ -84,12 +87,14 @@ def write_checkpoint(
             config=config,
             vocabulary=vocabulary,
             tokenizer_json=tokenizer_json,
+            chat_template=chat_template,
             primary=arrays["primary"],
         )
+    texts = {"tokenizer": tokenizer_json, "chat_template": chat_template}
     with staged(folder) as stage:
         if shared:
             link_tree(folder, stage)
-        own = _write_files(stage, name, storage, arrays, tokenizer_json, set(shared))
+        own = _write_files(stage, name, storage, arrays, texts, set(shared))
         document = Document(
             config=config,
             vocabulary=vocabulary,
@@ -101,9 +106,13 @@ def write_checkpoint(
         return _read_back(stage / name, arrays)
 
 
-def _arrays(params: Params) -> dict[str, dict[str, np.ndarray]]:
+def _arrays(params: Params) -> dict[str, dict[str, Any]]:
+    """What knows its shape and dtype is made into an array only when it is its turn."""
     return {
-        part: {name: np.asarray(leaf) for name, leaf in tensors.items()}
+        part: {
+            name: leaf if hasattr(leaf, "dtype") else np.asarray(leaf)
+            for name, leaf in tensors.items()
+        }
         for part, tensors in params.items()
     }
 
@@ -129,8 +138,8 @@ def _write_files(
     stage: Path,
     name: str,
     storage: str,
-    arrays: dict[str, dict[str, np.ndarray]],
-    tokenizer_json: str,
+    arrays: dict[str, dict[str, Any]],
+    texts: dict[str, str | None],
     shared: set[str],
 ) -> dict[str, FileEntry]:
     """Writes all files but the JSON and the shared ones; returns their entries."""
@@ -140,14 +149,15 @@ def _write_files(
         write_orbax(paths["orbax"], arrays)
     else:
         paths = _write_parts(stage, name, arrays, shared)
-    if "tokenizer" not in shared:
-        paths["tokenizer"] = stage / TOKENIZER_NAME
-        _write_text(paths["tokenizer"], tokenizer_json)
+    for label, text in texts.items():
+        if label not in shared and text is not None:
+            paths[label] = stage / TEXT_NAMES[label]
+            _write_text(paths[label], text)
     return {label: describe(path) for label, path in paths.items()}
 
 
 def _write_parts(
-    stage: Path, name: str, arrays: dict[str, dict[str, np.ndarray]], shared: set[str]
+    stage: Path, name: str, arrays: dict[str, dict[str, Any]], shared: set[str]
 ) -> dict[str, Path]:
     for part in ("drafter", "router"):  # Also those of an older checkpoint of this name.
         (stage / _file_name(name, part)).unlink(missing_ok=True)
@@ -162,7 +172,7 @@ def _write_text(path: Path, text: str) -> None:
     path.write_bytes(text.encode("utf-8"))
 
 
-def _read_back(file: Path, arrays: dict[str, dict[str, np.ndarray]]) -> Checkpoint:
+def _read_back(file: Path, arrays: dict[str, dict[str, Any]]) -> Checkpoint:
     checkpoint = read_checkpoint(file)
     for part, tensors in arrays.items():
         with naming(f"{file.name}, read back: {part}"):

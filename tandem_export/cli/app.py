@@ -15,10 +15,15 @@ from tandem_export import __version__
 from tandem_export.cli.bench import bench
 from tandem_export.cli.build import build
 from tandem_export.cli.checkpoint import checkpoint
+from tandem_export.cli.compile import compile
+from tandem_export.cli.executors import bench_executors
 from tandem_export.cli.generate import generate
+from tandem_export.cli.import_ import import_
 from tandem_export.cli.inspect import inspect
 from tandem_export.cli.options import DEBUG, JSON
 from tandem_export.cli.output import print_json
+from tandem_export.cli.plan import plan
+from tandem_export.cli.serving import bench_serving
 from tandem_export.cli.verify import verify
 from tandem_export.errors import TandemError
 
@@ -69,5 +74,17 @@ def main() -> None:
     """Exports trained Tandem Transformers to bundles, runs, verifies and measures them."""
 
 
-for _command in (build, inspect, generate, verify, bench, checkpoint):
+for _command in (
+    import_,
+    build,
+    inspect,
+    generate,
+    verify,
+    bench,
+    bench_serving,
+    bench_executors,
+    plan,
+    compile,
+    checkpoint,
+):
     main.add_command(_command)

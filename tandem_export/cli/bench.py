@@ -32,7 +32,7 @@ Examples:
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="A bundle of the same primary with another drafter.",
 )
-@click.option("--prompts", type=int, default=8, show_default=True, help="How many.")
+@click.option("--prompts", type=int, default=6, show_default=True, help="How many, once a row.")
 @click.option("--max-new-tokens", type=int, default=64, show_default=True)
 @click.option("--repetitions", type=int, default=5, show_default=True, help="Turns of each.")
 @click.option("--temperature", type=float, default=0.0, show_default=True)

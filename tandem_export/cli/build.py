@@ -27,10 +27,19 @@ Examples:
 @click.option("--cache", type=int, help="Positions of a row's cache.  [default: 512]")
 @click.option("--max-new", type=int, help="Longest answer of `generate` graphs.  [default: 128]")
 @click.option("--dtype", help="float32 or bfloat16, of weights and activations.")
+@click.option("--quantize", help="int8: weights of 1 byte, a scale per output channel.")
 @click.option("--attention", help="in_cache or two_part.")
 @click.option("--lossless", help="exact: one width a round (P0); numeric: widths vary (P1).")
 @click.option("--platform", "platforms", multiple=True, help="cpu, tpu; may be repeated.")
 @click.option("--graphs", "roles", type=WORDS, help="Roles to build.  [default: all]")
+@click.option("--slots", type=int, help="savedmodel: rows that callers can hold.  [default: 8]")
+@click.option("--model-version", type=int, help="savedmodel: the version folder.  [default: 1]")
+@click.option(
+    "--calling-convention",
+    type=int,
+    help="savedmodel: 9 for TensorFlow before 2.20.  [default: 10]",
+)
+@click.option("--stablehlo-version", help="savedmodel: what modules are written for.")
 @click.option("--overwrite", is_flag=True, help="Replace the bundle at --out.")
 @common
 def build(
@@ -39,6 +48,10 @@ def build(
     targets: tuple[str, ...],
     overwrite: bool,
     as_json: bool,
+    slots: int | None,
+    model_version: int | None,
+    calling_convention: int | None,
+    stablehlo_version: str | None,
     **options: Any,
 ) -> None:
     """Exports CHECKPOINT to a bundle.
@@ -53,7 +66,13 @@ def build(
         from tandem_export.graphs import BuildOptions
 
         # What was not asked for keeps the library's default.
-        given = {name: value for name, value in options.items() if value not in (None, ())}
+        given = _given(options)
+        serving = {
+            "slots": slots,
+            "version": model_version,
+            "calling_convention": calling_convention,
+            "stablehlo_version": stablehlo_version,
+        }
         if "platforms" in given:
             given["platforms"] = tuple(sorted(set(given["platforms"])))
         wanted = BuildOptions(**given)
@@ -65,12 +84,20 @@ def build(
                 targets=targets,
                 progress=report,
                 overwrite=overwrite,
+                savedmodel=library.SavedModelOptions(**_given(serving)),
             )
     facts = describe(bundle)
     print_json(facts) if as_json else _print(facts)
+
+
+def _given(options: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value not in (None, ())}
 
 
 def _print(facts: dict[str, Any]) -> None:
     rows = [[part, size(count)] for part, count in facts["bytes"].items()]
     title = f"{facts['path']}: {len(facts['graphs'])} graphs, parity {', '.join(facts['parity'])}"
     print_tables(make_table(title, ("part", ">size"), rows))
+    found = [g["difference"] for g in facts["graphs"] if g["difference"] is not None]
+    if found:
+        click.echo(f"largest difference to the traced functions: {max(found):.2g}")

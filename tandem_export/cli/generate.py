@@ -10,7 +10,8 @@ from typing import Any
 import click
 
 from tandem_export.cli.options import BUNDLE, common, running
-from tandem_export.cli.output import make_table, percentages, print_json, print_tables
+from tandem_export.cli.output import make_table, needs, percentages, print_json, print_tables
+from tandem_export.errors import RequestError
 
 
 @click.command(
@@ -18,6 +19,7 @@ from tandem_export.cli.output import make_table, percentages, print_json, print_
 Examples:
   tandem-export generate build/demo "def add(a, b):"
   cat start.py | tandem-export generate build/demo - --max-new-tokens 200
+  tandem-export generate DIR "Why is the sky blue?" --chat --system "Answer in one sentence."
   tandem-export generate build/demo "import os" --temperature 0.8 --seed 1 --rule gumbel"""
 )
 @BUNDLE
@@ -41,6 +43,8 @@ Examples:
 @click.option("--stop", multiple=True, help="A text that ends the answer; may be repeated.")
 @click.option("--logprobs", is_flag=True, help="Log-probabilities, in the JSON output.")
 @click.option("--batch", type=int, help="Slots; the smallest of the bundle's buckets by default.")
+@click.option("--chat", is_flag=True, help="Each PROMPT is a message, put into the chat template.")
+@click.option("--system", help="A system message before it; implies --chat.")
 @click.option("--driver", default="fused", show_default=True, help="fused or steps.")
 @running
 @common
@@ -49,7 +53,10 @@ def generate(
     prompts: tuple[str, ...],
     batch: int | None,
     driver: str,
+    chat: bool,
+    system: str | None,
     executor: str,
+    threads: int | None,
     compilation_cache: Path | None,
     allow_expired: bool,
     as_json: bool,
@@ -69,10 +76,13 @@ def generate(
         driver=driver,
         modes=(),
         compilation_cache=compilation_cache,
+        threads=threads,
         allow_expired=allow_expired,
     )
     engine.warm_up(asked)
-    texts = [sys.stdin.read() if prompt == "-" else prompt for prompt in prompts]
+    texts: Any = [sys.stdin.read() if prompt == "-" else prompt for prompt in prompts]
+    if chat or system is not None:
+        texts = [_conversation(engine.chat, text, system) for text in texts]
     one = len(texts) * asked.num_samples == 1
     results = engine.generate(texts, asked, on_delta=_write if one and not as_json else None)
     answers = [_answer(result) for result in results]
@@ -82,6 +92,17 @@ def generate(
     click.echo() if one else _write_all(answers, click.echo)
     rounds = sum(result.stats.rounds for result in results)
     print_tables(_table(engine.stats.to_dict(), rounds), to_stderr=True)
+
+
+def _conversation(template: Any, text: str, system: str | None) -> list[int]:
+    if template is None:
+        raise RequestError(
+            "the bundle has no chat template: generate without --chat, or give the model one with "
+            "`tandem-export import --chat-template` and build again"
+        )
+    before = [] if system is None else [{"role": "system", "content": system}]
+    with needs("chat"):
+        return template.encode([*before, {"role": "user", "content": text}])
 
 
 def _write(delta: Any) -> None:

@@ -81,12 +81,12 @@ def common(function: Function) -> Function:
 
 
 def running(function: Function) -> Function:
-    """Options of commands that run a bundle: `executor`, `compilation_cache`, `allow_expired`."""
+    """Options of commands that run a bundle; the parameters are those of `load`."""
     executor = click.option(
         "--executor",
         default="jax",
         show_default=True,
-        help="The engine that runs the graphs.",
+        help="jax, onnxruntime, openvino, openvino:bfloat16, tensorflow or tf-serving:ADDRESS.",
     )
     cache = click.option(
         "--compilation-cache",
@@ -96,7 +96,10 @@ def running(function: Function) -> Function:
     expired = click.option(
         "--allow-expired", is_flag=True, help="Run a bundle that has passed its date."
     )
-    return executor(cache(expired(function)))
+    threads = click.option(
+        "--threads", type=int, help="Of onnxruntime and openvino.  [default: all cores]"
+    )
+    return executor(threads(cache(expired(function))))
 
 
 def prompts_file(function: Function) -> Function:

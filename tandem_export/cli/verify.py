@@ -32,6 +32,7 @@ Examples:
 @click.option(
     "--samples", type=int, default=4000, show_default=True, help="Draws of P2; 0 leaves it out."
 )
+@click.option("--reference", help="Executor of the primary alone, at P1.  [default: --executor]")
 @prompts_file
 @running
 @common

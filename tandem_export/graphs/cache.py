@@ -73,13 +73,27 @@ def run_block(
     depend on the tokens after it or on where in the block it stands, bit for bit. `two_part`
     attends over old cache and new rows under one softmax and writes last.
     """
+    if form == "two_part":
+        activations, rows = block_rows(model, cache, tokens, start)
+        return activations, write_layers(cache, rows, start)
     positions = block_positions(start, tokens.shape[1])
-    attend_to = (_in_cache if form == "in_cache" else _two_part)(
-        model.config, cache, start, positions
-    )
-    done = model.run(tokens, positions, attend_to)
-    kept: list[Any] = done.kept
-    return done.activations, kept if form == "in_cache" else write_layers(cache, kept, start)
+    done = model.run(tokens, positions, _in_cache(model.config, cache, start, positions))
+    written: list[Any] = done.kept
+    return done.activations, written
+
+
+def block_rows(
+    model: Decoder, cache: Cache, tokens: Int[Array, "B T"], start: Int[Array, " B"]
+) -> tuple[list[Float[Array, "M D"]], list[KeyValue]]:
+    """Runs a block of tokens over a cache that stays as it is.
+
+    Returns the activations and, per layer, the block's own keys and values `[B, K, T, H]`: the rows
+    that the caller writes at `start`.
+    """
+    positions = block_positions(start, tokens.shape[1])
+    done = model.run(tokens, positions, _two_part(model.config, cache, start, positions))
+    rows: list[Any] = done.kept
+    return done.activations, rows
 
 
 def _key_positions(cache: Cache, batch: int) -> Int[Array, "B S"]:

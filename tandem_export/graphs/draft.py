@@ -53,7 +53,7 @@ def draft(
     budget, last = state["budget"], state["last"]
     reserve = jnp.where(sampling["rule"] == STANDALONE, 0, 1)
     limit = jnp.clip(jnp.minimum(sampling["max_draft"], budget - reserve), 0, gamma)
-    B, V = last.shape[0], config.drafter.vocab_size
+    B, V = last.shape[0], config.primary.vocab_size
     start = Draft(
         step=jnp.int32(0),
         limit=limit,

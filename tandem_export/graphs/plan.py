@@ -11,12 +11,13 @@ import jax
 import jax.numpy as jnp
 
 from tandem_export.config import TandemConfig
-from tandem_export.graphs import steps
+from tandem_export.graphs import rows, steps
 from tandem_export.graphs.cache import cache_shapes
 from tandem_export.graphs.generate import generate
+from tandem_export.graphs.narrow import narrowed
 from tandem_export.graphs.round import speed_round
-from tandem_export.graphs.spec import Arrays, BuildOptions, Graph, GraphFunction, Shapes
-from tandem_export.model import PARTS, has_part, shapes
+from tandem_export.graphs.spec import BuildOptions, Graph, GraphFunction, Shapes
+from tandem_export.model import PARTS, abstract, has_part, quantized_shapes
 
 MAX_STOP_TOKENS = 8
 
@@ -25,23 +26,30 @@ def _leaf(shape: tuple[int, ...], dtype: Any = jnp.int32) -> jax.ShapeDtypeStruc
     return jax.ShapeDtypeStruct(shape, dtype)
 
 
-def param_shapes(config: TandemConfig, dtype: Any) -> Shapes:
-    """Every parameter of the pair under its bundle name, `part.tensor`."""
+def param_shapes(config: TandemConfig, dtype: Any, quantize: str = "none") -> Shapes:
+    """Every parameter of the pair under its bundle name, `part.tensor`; ids stay int32."""
     return {
-        f"{part}.{name}": _leaf(shape, dtype)
+        f"{part}.{name}": _leaf(leaf.shape, dtype if leaf.dtype == jnp.float32 else leaf.dtype)
         for part in PARTS
         if has_part(config, part)
-        for name, shape in shapes(config, part).items()
+        for name, leaf in _stored(config, part, quantize).items()
     }
+
+
+def _stored(config: TandemConfig, part: str, quantize: str) -> Shapes:
+    own = abstract(config, part)
+    return quantized_shapes(own) if quantize == "int8" and part != "router" else own
 
 
 def state_shapes(config: TandemConfig, options: BuildOptions, batch: int) -> Shapes:
     """Caches and registers of `batch` rows."""
-    dtype = jnp.dtype(options.dtype)
     registers = {name: _leaf((batch,)) for name in steps.REGISTERS}
-    caches = cache_shapes("primary", config.primary, batch, options.cache, dtype)
-    caches |= cache_shapes("drafter", config.drafter, batch, options.cache, dtype)
-    return caches | registers
+    return _caches(config, batch, options.cache, jnp.dtype(options.dtype)) | registers
+
+
+def _caches(config: TandemConfig, batch: int, length: int, dtype: Any) -> Shapes:
+    caches = cache_shapes("primary", config.primary, batch, length, dtype)
+    return caches | cache_shapes("drafter", config.drafter, batch, length, dtype)
 
 
 def sampling_shapes(batch: int, use_router: bool) -> Shapes:
@@ -61,7 +69,24 @@ def sampling_shapes(batch: int, use_router: bool) -> Shapes:
 def plan_graphs(config: TandemConfig, options: BuildOptions) -> list[Graph]:
     """Every graph that `options` ask for, parameters and state narrowed to what each one uses."""
     made = [graph for graph in _candidates(config, options) if graph.role in options.roles]
-    return [_narrowed(graph) for graph in made]
+    return [narrowed(graph) for graph in made]
+
+
+def plan_rows(config: TandemConfig, options: BuildOptions) -> list[Graph]:
+    """The single steps that `options` ask for in the `rows` contract, prefill among them."""
+    steps_only = [graph for graph in _candidates(config, options) if graph.role in rows.ROLES]
+    made = [graph for graph in steps_only if graph.role in options.roles]
+    return [narrowed(_in_rows(config, options, graph)) for graph in made]
+
+
+def _in_rows(config: TandemConfig, options: BuildOptions, graph: Graph) -> Graph:
+    caches = _caches(config, graph.batch, options.cache, jnp.float32)
+    return dataclasses.replace(
+        graph,
+        parity="P1",
+        function=partial(getattr(rows, graph.role), config),
+        state=caches if graph.state else {},
+    )
 
 
 def _candidates(config: TandemConfig, options: BuildOptions) -> Iterator[Graph]:
@@ -103,7 +128,7 @@ def _graph(
         width=width,
         parity=options.parity,
         function=_function(config, options, role, batch, gamma),
-        params=param_shapes(config, jnp.dtype(options.dtype)),
+        params=param_shapes(config, jnp.dtype(options.dtype), options.quantize),
         state={} if stateless else state_shapes(config, options, batch),
         inputs=_inputs(config, options, role, batch, width),
     )
@@ -140,7 +165,7 @@ def _inputs(
         prefix = state_shapes(config, options, 1)
         return {f"prefix.{name}": leaf for name, leaf in prefix.items()} | {"slot": _leaf(())}
     if role == "router":
-        return {"logits": _leaf((batch, config.drafter.vocab_size), jnp.float32)}
+        return {"logits": _leaf((batch, config.primary.vocab_size), jnp.float32)}
     if role in ("prefill", "primary_block", "drafter_step"):
         assert width is not None
         return {"tokens": _leaf((batch, width)), "start": _leaf((batch,))}
@@ -153,32 +178,3 @@ def _inputs(
             "stop_tokens": _leaf((batch, MAX_STOP_TOKENS)),
         }
     return sampling_shapes(batch, role == "round_router")
-
-
-def _narrowed(graph: Graph) -> Graph:
-    """`graph` with the parameters and state that its results depend on, and no others.
-
-    The others are traced as zeros, into operations that no result needs: the compiler drops them.
-    """
-    jaxpr = jax.make_jaxpr(graph.function)(graph.params, graph.state, graph.inputs).jaxpr
-    used = _used(jaxpr)
-    flags = iter([id(var) in used for var in jaxpr.invars])
-    params = {name: graph.params[name] for name in sorted(graph.params) if next(flags)}
-    state = {name: graph.state[name] for name in sorted(graph.state) if next(flags)}
-    unused = {name: leaf for name, leaf in graph.params.items() if name not in params}
-
-    def function(some: Arrays, state: Arrays, inputs: Arrays) -> tuple[Arrays, Arrays]:
-        zeros = {name: jnp.zeros(leaf.shape, leaf.dtype) for name, leaf in unused.items()}
-        return graph.function(some | zeros, state, inputs)
-
-    return dataclasses.replace(graph, function=function, params=params, state=state)
-
-
-def _used(jaxpr: Any) -> set[int]:
-    """Ids of the variables that some result needs; an input handed through is not used."""
-    inputs = {id(var) for var in jaxpr.invars}
-    used = {id(var) for var in jaxpr.outvars} - inputs
-    for equation in reversed(jaxpr.eqns):
-        if any(id(var) in used for var in equation.outvars):
-            used.update(id(var) for var in equation.invars)
-    return used

@@ -67,6 +67,8 @@ class BuildOptions:
       max_new: the longest answer of `generate`, tokens.
       generate_gamma: gamma of `generate`; None is the middle gamma bucket.
       dtype: of weights and activations in the graphs.
+      quantize: `int8` stores every matrix of primary and drafter as int8 with a scale per output
+        channel; `none` stores them in `dtype`.
       attention: `in_cache` writes rows, then attends over the cache; `two_part` attends over old
         cache and new rows, then writes.
       lossless: `exact`: every round of a graph has one width, G + 1 (parity P0 with `in_cache`);
@@ -82,6 +84,7 @@ class BuildOptions:
     max_new: int = 128
     generate_gamma: int | None = None
     dtype: Literal["float32", "bfloat16"] = "float32"
+    quantize: Literal["none", "int8"] = "none"
     attention: Literal["in_cache", "two_part"] = "in_cache"
     lossless: Literal["exact", "numeric"] = "exact"
     roles: tuple[Role, ...] = ROLES
@@ -100,6 +103,7 @@ class BuildOptions:
             raise ConfigError(f"`cache` must be {rule}. Got: {self.cache}")
         for name, kinds in (
             ("dtype", ("float32", "bfloat16")),
+            ("quantize", ("none", "int8")),
             ("attention", ("in_cache", "two_part")),
             ("lossless", ("exact", "numeric")),
         ):

@@ -16,7 +16,7 @@ from tandem_export.graphs.cache import (
     write_layers,
 )
 from tandem_export.graphs.spec import Arrays
-from tandem_export.model import bind
+from tandem_export.model import KeyValue, bind, joined
 
 REGISTERS = ("budget", "last", "position", "previous")
 
@@ -45,10 +45,21 @@ def run_primary(
     activations, cache = run_block(primary, cache, tokens, start, form)
     state = put_cache(state, "primary", cache)
     if config.is_tandem:
-        positions = block_positions(start, tokens.shape[1])
-        rows = part(config, params, "drafter").prefix_key_value(activations, positions)
+        rows = prefix_rows(config, params, activations, tokens, start)
         state = put_cache(state, "drafter", write_layers(get_cache(state, "drafter"), rows, start))
     return activations[-1], state
+
+
+def prefix_rows(
+    config: TandemConfig,
+    params: Arrays,
+    activations: list[Float[Array, "M D"]],
+    tokens: Int[Array, "B T"],
+    start: Int[Array, " B"],
+) -> list[KeyValue]:
+    """The drafter's rows `[B, K, T, H]` per layer of a block that the primary has processed."""
+    positions = block_positions(start, tokens.shape[1])
+    return part(config, params, "drafter").prefix_key_value(activations, positions)
 
 
 def primary_logits(
@@ -113,7 +124,9 @@ def predict_acceptance(
     config: TandemConfig, params: Arrays, logits: Float[Array, "B V"]
 ) -> Float[Array, " B"]:
     """Predicted acceptance, 1 - p(disagree), of a token drawn from these drafter logits."""
-    return part(config, params, "router")(logits, params["drafter.embedding.weight"])
+    rows = params.get("drafter.vocabulary.rows")
+    embedding = joined(params)["drafter.embedding.weight"]
+    return part(config, params, "router")(logits, embedding, rows)
 
 
 def insert(params: Arrays, state: Arrays, inputs: Arrays):

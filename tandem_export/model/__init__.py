@@ -3,22 +3,36 @@
 from tandem_export.model.attention import attend, causal_mask
 from tandem_export.model.decoder import Decoder, KeyValue, Pass
 from tandem_export.model.drafter import Drafter
-from tandem_export.model.parameters import PARTS, Params, bind, has_part, initialise, shapes
+from tandem_export.model.parameters import (
+    PARTS,
+    Params,
+    abstract,
+    bind,
+    has_part,
+    initialise,
+    shapes,
+)
+from tandem_export.model.quantized import Int8, joined, quantize, quantized_shapes
 from tandem_export.model.router import Router, router_features
 
 __all__ = [
     "PARTS",
     "Decoder",
     "Drafter",
+    "Int8",
     "KeyValue",
     "Params",
     "Pass",
     "Router",
+    "abstract",
     "attend",
     "bind",
     "causal_mask",
     "has_part",
     "initialise",
+    "joined",
+    "quantize",
+    "quantized_shapes",
     "router_features",
     "shapes",
 ]

@@ -17,6 +17,7 @@ from tandem_export.config import TandemConfig
 from tandem_export.errors import CheckpointError
 from tandem_export.model.decoder import Decoder
 from tandem_export.model.drafter import Drafter
+from tandem_export.model.quantized import joined
 from tandem_export.model.router import Router
 
 Params = dict[str, Any]
@@ -49,7 +50,15 @@ def has_part(config: TandemConfig, part: str) -> bool:
 
 def shapes(config: TandemConfig, part: str) -> dict[str, tuple[int, ...]]:
     """The names and shapes of a part's tensors."""
-    return {name: leaf.shape for name, (_, leaf) in sorted(_abstract(config, part)[1].items())}
+    return {name: leaf.shape for name, leaf in abstract(config, part).items()}
+
+
+def abstract(config: TandemConfig, part: str) -> dict[str, jax.ShapeDtypeStruct]:
+    """The names, shapes and dtypes of a part's tensors: float32, or int32 where they are ids."""
+    return {
+        name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype)
+        for name, (_, leaf) in sorted(_abstract(config, part)[1].items())
+    }
 
 
 def initialise(config: TandemConfig, part: str, seed: int) -> Params:
@@ -59,12 +68,13 @@ def initialise(config: TandemConfig, part: str, seed: int) -> Params:
 
 
 def bind(config: TandemConfig, part: str, params: Mapping[str, jax.Array]) -> Any:
-    """The module `part` over `params` (a `Decoder`, `Drafter` or `Router`).
+    """The module `part` over `params` (a `Decoder`, `Drafter` or `Router`); int8 ones too.
 
     Raises:
       CheckpointError: the names of `params` are not those of the part.
     """
     graph, leaves = _abstract(config, part)
+    params = joined(params)
     missing, unknown = sorted(set(leaves) - set(params)), sorted(set(params) - set(leaves))
     if missing or unknown:
         rule = f"the {len(leaves)} tensors that `shapes(config, {part!r})` lists"

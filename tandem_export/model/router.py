@@ -5,26 +5,32 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from tandem_export.config import TandemConfig
 from tandem_export.model.layers import Linear
+from tandem_export.model.quantized import Int8
 
 
 def router_features(
-    logits: Float[Array, "B V"], embedding: Float[Array, "V D"], top_k: int
+    logits: Float[Array, "B V"],
+    embedding: Float[Array, "V_drafter D"] | Int8,
+    top_k: int,
+    rows: Int[Array, " V"] | None = None,
 ) -> Float[Array, "B E"]:
     """Entropy (nats), top-k probabilities and the embeddings of those tokens, E = 1 + k + k * D.
 
     `logits` are the drafter's own at temperature 1, whatever the request samples with: the router
-    was trained on them.
+    was trained on them. `rows` are the drafter's `vocabulary.rows`, if it has them.
     """
     log_q = jax.nn.log_softmax(logits, -1)
     q = jnp.exp(log_q)
     entropy = -jnp.sum(q * log_q, -1, keepdims=True)
     top_q, top_id = jax.lax.top_k(q, top_k)
-    rows = embedding[top_id.reshape(-1)].reshape(logits.shape[0], -1)
-    return jnp.concatenate([entropy, top_q, rows.astype(jnp.float32)], -1)
+    # The most likely tokens are among those that the drafter knows: their rows are not negative.
+    own_id = top_id if rows is None else rows[top_id]
+    embedded = embedding[own_id.reshape(-1)].reshape(logits.shape[0], -1)
+    return jnp.concatenate([entropy, top_q, embedded.astype(jnp.float32)], -1)
 
 
 class Router(nnx.Module):
@@ -39,15 +45,21 @@ class Router(nnx.Module):
         self.top_k = k
 
     def logit(
-        self, drafter_logits: Float[Array, "B V"], embedding: Float[Array, "V D"]
+        self,
+        drafter_logits: Float[Array, "B V"],
+        embedding: Float[Array, "V_drafter D"] | Int8,
+        rows: Int[Array, " V"] | None = None,
     ) -> Float[Array, " B"]:
         """The acceptance logit; the sigmoid of it is the prediction."""
-        x = router_features(drafter_logits, embedding, self.top_k)
+        x = router_features(drafter_logits, embedding, self.top_k, rows)
         x = x.astype(self.hidden.weight[...].dtype)
         return self.out(jax.nn.gelu(self.hidden(x)))[:, 0].astype(jnp.float32)
 
     def __call__(
-        self, drafter_logits: Float[Array, "B V"], embedding: Float[Array, "V D"]
+        self,
+        drafter_logits: Float[Array, "B V"],
+        embedding: Float[Array, "V_drafter D"] | Int8,
+        rows: Int[Array, " V"] | None = None,
     ) -> Float[Array, " B"]:
         """Predicted probability that the primary accepts a token of this distribution."""
-        return jax.nn.sigmoid(self.logit(drafter_logits, embedding))
+        return jax.nn.sigmoid(self.logit(drafter_logits, embedding, rows))

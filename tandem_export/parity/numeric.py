@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from tandem_export.parity.report import Check
 from tandem_export.parity.requests import GREEDY, drafting_modes, requests
-from tandem_export.parity.subject import Prompts, Subject
+from tandem_export.parity.subject import DRIVERS, Prompts, Subject
 from tandem_export.parity.trace import Trace, differences
 
 # The largest logit margin that still counts as a near-tie. Widths sum in other orders: logits of
@@ -34,14 +34,15 @@ def check_numeric(
     for subject in subjects:
         for mode in drafting_modes(subject.limits, gamma):
             asked = requests(len(prompts), mode, gamma, GREEDY, max_new_tokens=max_new_tokens)
-            for driver, name in (("steps", "single steps"), ("fused", "fused rounds")):
+            for driver in subject.drivers:
                 own = subject.run(driver, prompts, asked)
                 case = f"batch {subject.limits.batch}, gamma {gamma}, {mode}, {subject.name}"
                 found = differences(reference, own, case, values=False)
                 margins = [d.margin for d in found if d.margin is not None]
                 yield Check(
                     level="P1",
-                    claim=f"greedy, {subject.name}, {name}: tokens, up to margin {tolerance}",
+                    claim=f"greedy, {subject.name}, {DRIVERS[driver]}: tokens, "
+                    f"up to margin {tolerance}",
                     cases=len(own),
                     tokens=sum(len(trace.tokens) for trace in own),
                     passed=all(margin <= tolerance for margin in margins),

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tandem_export.runtime import Executor, Registers
+from tandem_export.runtime import Registers, Steps
 
 
 class Recorder:
@@ -19,7 +19,7 @@ class Recorder:
     Requests are told apart by the order in which they are inserted.
     """
 
-    def __init__(self, executor: Executor) -> None:
+    def __init__(self, executor: Steps) -> None:
         self._executor = executor
         self._occupant: dict[int, int] = {}
         self._blocks: list[list[np.ndarray]] = []

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
@@ -12,10 +12,11 @@ import numpy as np
 from tandem_export.bundle import Bundle
 from tandem_export.parity.recording import Recorder
 from tandem_export.parity.trace import Trace
-from tandem_export.runtime import Engine, Executor, Limits, Result, SamplingParams
+from tandem_export.runtime import Engine, Limits, Result, SamplingParams, Steps
 from tandem_export.runtime.executors import make_executor
 
 Prompts = Sequence[tuple[int, ...]]
+DRIVERS = {"steps": "single steps", "fused": "fused rounds"}
 
 
 class Subject:
@@ -29,20 +30,30 @@ class Subject:
         name: str,
         executor: str = "jax",
         compilation_cache: str | Path | None = None,
+        threads: int | None = None,
     ) -> None:
         """Places the bundle's weights; compiles nothing yet. `name` is for reports."""
         self.name, self.limits = name, limits
         runner = make_executor(
-            executor, bundle, batch=limits.batch, compilation_cache=compilation_cache
+            executor,
+            bundle,
+            batch=limits.batch,
+            compilation_cache=compilation_cache,
+            threads=threads,
         )
         self._recorder = Recorder(runner)
         independent = bundle.manifest.model.kind == "independent"
         self._engines = {
             driver: Engine(
-                cast(Executor, self._recorder), limits, driver=driver, independent=independent
+                cast(Steps, self._recorder), limits, driver=driver, independent=independent
             )
-            for driver in ("fused", "steps")
+            for driver in DRIVERS
         }
+
+    @property
+    def drivers(self) -> tuple[str, ...]:
+        """What can be compared: `steps`, and `fused` where the executor runs whole rounds."""
+        return tuple(DRIVERS) if self._engines["fused"].fused else ("steps",)
 
     def generate(
         self, driver: str, prompts: Prompts, params: Sequence[SamplingParams]
@@ -69,21 +80,14 @@ class Subject:
 
 def with_random_drafter(bundle: Bundle, seed: int = 0) -> Bundle:
     """`bundle` with noise for a drafter, of each tensor's own spread: the same graphs run it."""
-    return _RandomDrafter(path=bundle.path, manifest=bundle.manifest, seed=seed)
-
-
-@dataclass(frozen=True, kw_only=True)
-class _RandomDrafter(Bundle):
-    seed: int
-
-    def weights(self) -> dict[str, np.ndarray]:
-        rng = np.random.default_rng(self.seed)
-        return {
-            name: _noise(rng, tensor) if name.startswith("drafter.") else tensor
-            for name, tensor in super().weights().items()
-        }
+    rng = np.random.default_rng(seed)
+    drafter = {name: t for name, t in bundle.weights().items() if name.startswith("drafter.")}
+    noise = {name: _noise(rng, tensor) for name, tensor in drafter.items()}
+    return dataclasses.replace(bundle, replaced=noise)
 
 
 def _noise(rng: np.random.Generator, tensor: np.ndarray) -> np.ndarray:
+    if tensor.dtype.kind not in "fV":  # ids; numpy calls bfloat16 V
+        return tensor
     spread = float(np.std(tensor.astype(np.float32)))
     return rng.normal(0, spread or 1, tensor.shape).astype(tensor.dtype)

@@ -16,7 +16,8 @@ from tandem_export.parity.prompts import Prompt, encode_prompts
 from tandem_export.parity.report import Check, Report, merge
 from tandem_export.parity.requests import GREEDY, GUMBEL
 from tandem_export.parity.subject import Prompts, Subject, with_random_drafter
-from tandem_export.runtime import Limits, limits_of
+from tandem_export.runtime import Limits, batches_of, limits_of
+from tandem_export.runtime.executors import form_of
 
 # Calls finished, calls in all, what comes next.
 Progress = Callable[[int, int, str], None]
@@ -32,6 +33,8 @@ class VerifyOptions:
       batch, gamma: buckets; empty is every bucket of the bundle.
       samples: draws of the P2 test; 0 leaves it out.
       executor: which engine runs the graphs.
+      reference: the executor whose primary alone is the reference at P1; None is `executor`.
+      threads: as in `load`.
       compilation_cache: a folder for compiled graphs. Without one, the graphs are compiled again
         for the random drafter.
       allow_expired: open the bundle although a part of it has passed its date.
@@ -43,6 +46,8 @@ class VerifyOptions:
     gamma: tuple[int, ...] = ()
     samples: int = 4000
     executor: str = "jax"
+    reference: str | None = None
+    threads: int | None = None
     compilation_cache: str | Path | None = None
     allow_expired: bool = False
 
@@ -75,8 +80,9 @@ def verify(
     """
     started = time.perf_counter()
     asked = options or VerifyOptions()
-    bundle = open_bundle(path, allow_expired=asked.allow_expired)
-    checks = tuple(_checks(bundle, asked, prompts, progress or _silent))
+    whole = open_bundle(path, allow_expired=asked.allow_expired)
+    checks = tuple(_checks(whole, asked, prompts, progress or _silent))
+    bundle = whole.in_form(form_of(asked.executor))
     return Report(
         bundle=bundle.manifest.name,
         parity=_parity(bundle),
@@ -97,8 +103,9 @@ def _parity(bundle: Bundle) -> str:
 
 
 def _checks(
-    bundle: Bundle, options: VerifyOptions, prompts: Sequence[Prompt] | None, progress: Progress
+    whole: Bundle, options: VerifyOptions, prompts: Sequence[Prompt] | None, progress: Progress
 ) -> Iterator[Check]:
+    bundle = whole.in_form(form_of(options.executor))
     every = [limits_of(bundle, batch) for batch in _batches(bundle, options)]
     gammas = [_chosen("gamma", options.gamma, set(own.gammas["round"]) - {0}) for own in every]
     room = every[0].cache - options.max_new_tokens - max(map(max, gammas))
@@ -106,7 +113,7 @@ def _checks(
     total, done = sum(map(len, gammas)) + 1, 0
     for limits, own_gammas in zip(every, gammas, strict=True):
         subjects = _subjects(bundle, limits, options)
-        compare = _comparison(bundle, subjects, ids, options)
+        compare = _comparison(whole, subjects, ids, options)
         for gamma in own_gammas:
             progress(done, total, f"batch {limits.batch}, gamma {gamma}")
             yield from compare(gamma)
@@ -119,8 +126,7 @@ def _checks(
 
 
 def _batches(bundle: Bundle, options: VerifyOptions) -> list[int]:
-    have = {graph.batch for graph in bundle.manifest.graphs if graph.role == "insert"}
-    return _chosen("batch", options.batch, have)
+    return _chosen("batch", options.batch, set(batches_of(bundle)))
 
 
 def _chosen(name: str, asked: Sequence[int], have: set[int]) -> list[int]:
@@ -138,30 +144,38 @@ def _chosen(name: str, asked: Sequence[int], have: set[int]) -> list[int]:
 
 def _subjects(bundle: Bundle, limits: Limits, options: VerifyOptions) -> list[Subject]:
     both = {"own drafter": bundle, "random drafter": with_random_drafter(bundle)}
-    return [
-        Subject(
-            own,
-            limits,
-            name=name,
-            executor=options.executor,
-            compilation_cache=options.compilation_cache,
-        )
-        for name, own in both.items()
-    ]
+    return [_subject(own, limits, options, name, options.executor) for name, own in both.items()]
+
+
+def _subject(
+    bundle: Bundle, limits: Limits, options: VerifyOptions, name: str, executor: str
+) -> Subject:
+    return Subject(
+        bundle.in_form(form_of(executor)),
+        limits,
+        name=name,
+        executor=executor,
+        compilation_cache=options.compilation_cache,
+        threads=options.threads if executor == options.executor else None,
+    )
 
 
 def _comparison(
-    bundle: Bundle, subjects: list[Subject], prompts: Prompts, options: VerifyOptions
+    whole: Bundle, subjects: list[Subject], prompts: Prompts, options: VerifyOptions
 ) -> Callable[[int], Iterator[Check]]:
-    """What is compared at one gamma, for the level that the bundle claims."""
+    """What is compared at one gamma, for the level that the graphs claim."""
     longest = options.max_new_tokens
-    if _parity(bundle) == "P0":
+    bundle = whole.in_form(form_of(options.executor))
+    if _parity(bundle) == "P0" and options.reference is None:
         return lambda gamma: (
             check
             for sampling in (GREEDY, GUMBEL)
             for check in check_exact(subjects, gamma, sampling, prompts, max_new_tokens=longest)
         )
-    reference = primary_alone(subjects[0], prompts, longest)
+    other = options.reference
+    limits = subjects[0].limits
+    alone = _subject(whole, limits, options, "reference", other) if other else subjects[0]
+    reference = primary_alone(alone, prompts, longest)
     dtype = bundle.manifest.options["dtype"]
     return lambda gamma: check_numeric(
         subjects, gamma, reference, prompts, dtype=dtype, max_new_tokens=longest

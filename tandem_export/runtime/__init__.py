@@ -2,6 +2,8 @@
 
 from tandem_export.runtime.acceptance import Rule, Verdict, draw, judge
 from tandem_export.runtime.admission import Limits
+from tandem_export.runtime.buckets import batches_of, limits_of
+from tandem_export.runtime.chat import ChatTemplate
 from tandem_export.runtime.engine import Engine
 from tandem_export.runtime.executor import (
     Counters,
@@ -9,9 +11,10 @@ from tandem_export.runtime.executor import (
     Registers,
     RoundKind,
     RoundResult,
+    Steps,
     prefill_chunks,
 )
-from tandem_export.runtime.loading import limits_of, load
+from tandem_export.runtime.loading import load
 from tandem_export.runtime.params import MODES, Mode, SamplingParams
 from tandem_export.runtime.random import gumbel, threefry2x32, uniform
 from tandem_export.runtime.result import Delta, Result
@@ -21,6 +24,7 @@ from tandem_export.runtime.stats import EngineStats, RequestStats
 
 __all__ = [
     "MODES",
+    "ChatTemplate",
     "Counters",
     "Delta",
     "Engine",
@@ -36,7 +40,9 @@ __all__ = [
     "RowInputs",
     "Rule",
     "SamplingParams",
+    "Steps",
     "Verdict",
+    "batches_of",
     "choose",
     "draw",
     "gumbel",

@@ -16,7 +16,15 @@ from enum import IntEnum
 
 import numpy as np
 
-from tandem_export.runtime.random import ACCEPT, RESIDUAL, TOKEN, gumbel, uniform
+from tandem_export.runtime.random import (
+    ACCEPT,
+    NOISE_RANGE,
+    RESIDUAL,
+    TOKEN,
+    gumbel,
+    gumbel_of,
+    uniform,
+)
 from tandem_export.runtime.sampling import choose
 
 
@@ -38,8 +46,14 @@ class Verdict:
 
 
 def draw(log_p: np.ndarray, seed: np.ndarray, position: int, stream: int = TOKEN) -> int:
-    """A token for index `position` from `[V]` log-probabilities; seed `[2]` uint32."""
-    return choose(log_p, gumbel(seed, position, stream, log_p.size))
+    """A token for index `position` from `[V]` log-probabilities; seed `[2]` uint32.
+
+    Noise is made only for the tokens that it can lift above the most likely one.
+    """
+    able = np.flatnonzero(log_p > np.max(log_p) - NOISE_RANGE)
+    if able.size > log_p.size // 2:
+        return choose(log_p, gumbel(seed, position, stream, log_p.size))
+    return int(able[choose(log_p[able], gumbel_of(seed, position, stream, able))])
 
 
 def residual_log_probs(log_p: np.ndarray, log_q: np.ndarray) -> np.ndarray:
@@ -112,3 +126,14 @@ def judge(
     if rule == Rule.STANDALONE_FREE or not drafts:
         return _bonus(drafts, log_p, seed, position)
     return Verdict(tokens=tuple(drafts), accepted=len(drafts))
+
+
+def judge_greedy(rule: Rule, drafts: Sequence[int], own: Sequence[int]) -> Verdict:
+    """What `judge` gives at temperature 0, from the primary's g + 1 choices `own` alone."""
+    n = len(drafts)
+    if rule == Rule.STANDALONE and drafts:
+        return Verdict(tokens=tuple(drafts), accepted=n)
+    if rule in (Rule.LEVIATHAN, Rule.GUMBEL):
+        pairs = enumerate(zip(drafts, own, strict=False))
+        n = next((i for i, (draft, choice) in pairs if draft != choice), n)
+    return Verdict(tokens=(*drafts[:n], own[n]), accepted=n)

@@ -7,12 +7,14 @@ import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from itertools import groupby
+from typing import cast
 
 from tokenizers import Tokenizer
 
 from tandem_export.errors import ConfigError, RequestError
 from tandem_export.runtime.admission import Limits, admit, round_kind
-from tandem_export.runtime.executor import Executor, RoundKind, Rounds
+from tandem_export.runtime.chat import ChatTemplate
+from tandem_export.runtime.executor import RoundKind, Rounds, Steps
 from tandem_export.runtime.params import SamplingParams
 from tandem_export.runtime.result import Delta, Result
 from tandem_export.runtime.sample import Sample
@@ -30,19 +32,22 @@ class Engine:
     `tandem_export.load` makes one from a bundle.
 
     Attributes:
+      executor: runs the graphs.
       limits: what the bundle's graphs can do.
       tokenizer: of the bundle; None serves token ids only.
+      chat: makes prompts of messages; None if the bundle has no chat template.
       stats: everything since the engine was made or `reset_stats` was called.
     """
 
     def __init__(
         self,
-        executor: Executor,
+        executor: Steps,
         limits: Limits,
         tokenizer: Tokenizer | None = None,
         *,
         driver: str = "fused",
         independent: bool = False,
+        chat: ChatTemplate | None = None,
     ) -> None:
         """Takes over `executor`.
 
@@ -50,8 +55,10 @@ class Engine:
           executor: runs the graphs; its slots belong to this engine.
           limits: what those graphs can do.
           tokenizer: None serves token ids only.
-          driver: `fused` runs a round as one graph; `steps` puts it together on the host.
+          driver: `fused` runs a round as one graph where the executor can; `steps` puts it
+            together on the host.
           independent: the drafter does not see the primary.
+          chat: makes prompts of messages; None if the model has no template.
 
         Raises:
           ConfigError: an unknown driver.
@@ -60,8 +67,10 @@ class Engine:
             raise ConfigError(f"`driver` must be one of {DRIVERS}. Got: {driver!r}")
         self.limits, self.tokenizer, self.driver = limits, tokenizer, driver
         self.stats = EngineStats()
-        self._executor = executor
+        self.chat = chat
+        self.executor = executor
         self._steps = StepRounds(executor, independent=independent)
+        self._fused = cast(Rounds, executor) if hasattr(executor, "round") else None
         self._busy = threading.Lock()
 
     def warm_up(self, params: SamplingParams) -> None:
@@ -71,7 +80,12 @@ class Engine:
           RequestError: the bundle has no graph for them.
         """
         kind, _ = round_kind(params, self.limits)
-        self._executor.warm_up([kind], steps=self._rounds(kind) is self._steps)
+        self.executor.warm_up([kind], steps=self._rounds(kind) is self._steps)
+
+    @property
+    def fused(self) -> bool:
+        """Whether the executor runs whole rounds; if not, every driver is `steps`."""
+        return self._fused is not None
 
     def reset_stats(self) -> None:
         """Starts `stats` anew."""
@@ -156,8 +170,9 @@ class Engine:
         return self.tokenizer.encode(prompt).ids
 
     def _rounds(self, kind: RoundKind) -> Rounds:
-        stepwise = self.driver == "steps" or kind.role == "drafter"
-        return self._steps if stepwise else self._executor
+        if self._fused is None or self.driver == "steps" or kind.role == "drafter":
+            return self._steps
+        return self._fused
 
     def _run(
         self, samples: list[Sample], should_cancel: ShouldCancel | None
@@ -165,15 +180,15 @@ class Engine:
         if not self._busy.acquire(blocking=False):
             raise RequestError("the engine serves one call at a time; wait for the one in progress")
         start = time.perf_counter()
-        compiled = self._executor.counters.compilations_after_warm_up
+        compiled = self.executor.counters.compilations_after_warm_up
         try:
             for kind, group in _by_kind(samples):
                 rounds = self._rounds(kind)
-                queue = Scheduler(self._executor, rounds, kind, self.stats, should_cancel)
+                queue = Scheduler(self.executor, rounds, kind, self.stats, should_cancel)
                 with closing(queue.run(group)) as steps:
                     yield from steps
         finally:
-            now = self._executor.counters.compilations_after_warm_up
+            now = self.executor.counters.compilations_after_warm_up
             self.stats.compilations_after_warm_up += now - compiled
             self.stats.seconds += time.perf_counter() - start
             self._count(samples)

@@ -68,7 +68,10 @@ def sample_seed(seed: int, sample: int) -> Words:
 def _lanes(seed: Words, position: int, stream: int, lanes: int) -> np.ndarray:
     block = np.arange((lanes + 1) // 2, dtype=np.uint32) + np.uint32(stream << 28)
     place = np.full_like(block, position)
-    words = np.stack(threefry2x32(seed, place, block), -1).reshape(-1)[:lanes]
+    return _uniform(np.stack(threefry2x32(seed, place, block), -1).reshape(-1)[:lanes])
+
+
+def _uniform(words: Words) -> np.ndarray:
     value = (words >> np.uint32(8)).astype(np.float32) * np.float32(2.0**-24)
     # The top word would round up to 1.0, whose Gumbel noise is infinite.
     return np.minimum(value + np.float32(2.0**-25), _LARGEST_UNIFORM)
@@ -89,3 +92,14 @@ def uniform(seed: Words, position: int, stream: int, lane: int = 0) -> np.float3
 def gumbel(seed: Words, position: int, stream: int, size: int) -> np.ndarray:
     """Gumbel noise of lanes 0 .. size - 1, `[V]` float32, always finite; see `uniform`."""
     return -np.log(-np.log(_lanes(seed, position, stream, size)))
+
+
+# Gumbel noise lies between -log(-log(2^-25)) and -log(-log(1 - 2^-24)): -2.86 and 16.64.
+NOISE_RANGE = 19.6
+
+
+def gumbel_of(seed: Words, position: int, stream: int, lanes: np.ndarray) -> np.ndarray:
+    """`gumbel` of some lanes only, `[n]` float32 for `[n]` ascending lane numbers."""
+    block = (lanes >> 1).astype(np.uint32) + np.uint32(stream << 28)
+    first, second = threefry2x32(seed, np.full_like(block, position), block)
+    return -np.log(-np.log(_uniform(np.where(lanes & 1, second, first))))

@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 
-from tandem_export.runtime.executor import Executor, RoundKind, RoundResult, Rounds
+from tandem_export.runtime.executor import RoundKind, RoundResult, Rounds, Steps
 from tandem_export.runtime.rows import idle_rows, with_row
 from tandem_export.runtime.sample import Sample
 from tandem_export.runtime.stats import EngineStats
@@ -19,7 +19,7 @@ class Scheduler:
 
     def __init__(
         self,
-        executor: Executor,
+        executor: Steps,
         rounds: Rounds,
         kind: RoundKind,
         stats: EngineStats,

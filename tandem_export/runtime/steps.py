@@ -1,19 +1,20 @@
-"""Rounds put together on the host from single steps: for debugging, and for the drafter alone.
+"""Rounds put together on the host from single steps.
 
-Slower than a fused round, and the same tokens up to near-ties (P1): the host computes log and exp
-with numpy.
+For executors without fused rounds, for debugging, and for the drafter alone. The tokens are those
+of a fused round up to near-ties (P1): the host computes log and exp with numpy.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from tandem_export.runtime.acceptance import Rule, draw, judge
-from tandem_export.runtime.executor import Executor, Prefix, Registers, RoundKind, RoundResult
+from tandem_export.runtime.acceptance import Rule, draw, judge, judge_greedy
+from tandem_export.runtime.executor import Prefix, Registers, RoundKind, RoundResult, Steps
 from tandem_export.runtime.rows import RowInputs
-from tandem_export.runtime.sampling import log_softmax, processed_log_probs
+from tandem_export.runtime.sampling import processed_log_probs
 
 
 def _log_probs(logits: np.ndarray, rows: RowInputs, slot: int) -> np.ndarray:
@@ -27,9 +28,20 @@ def _log_probs(logits: np.ndarray, rows: RowInputs, slot: int) -> np.ndarray:
     )
 
 
+def _is_hot(rows: RowInputs) -> np.ndarray:
+    return rows.arrays["temperature"] > 0
+
+
+def _log_probs_of(logits: np.ndarray, tokens: Sequence[int]) -> np.ndarray:
+    """Log-probability `[n]` of each token under its row of `[n, V]` logits, at temperature 1."""
+    shifted = logits - logits.max(-1, keepdims=True)
+    picked = np.take_along_axis(shifted, np.array(tokens)[:, None], -1)[:, 0]
+    return picked - np.log(np.exp(shifted).sum(-1))
+
+
 @dataclass
 class _Draft:
-    """tokens `[B, G]`, log_q per row and step, limit `[B]`, stopped `[B]`, drafter runs."""
+    """tokens `[B, G]`, log_q per sampling row and step, limit `[B]`, stopped `[B]`, runs."""
 
     tokens: np.ndarray
     log_q: list[list[np.ndarray]]
@@ -41,7 +53,7 @@ class _Draft:
 class StepRounds:
     """`Rounds` over an executor's single steps; it keeps the row registers on the host."""
 
-    def __init__(self, executor: Executor, *, independent: bool) -> None:
+    def __init__(self, executor: Steps, *, independent: bool) -> None:
         self._executor = executor
         self._independent = independent
         names = ("position", "last", "previous", "budget")
@@ -56,7 +68,8 @@ class StepRounds:
     def release(self, slot: int) -> None:
         """See `Rounds.release`."""
         self._executor.release(slot)
-        self._registers["budget"][slot] = 0
+        # An idle row runs along; from place 0 a block of any width ends inside the cache.
+        self._registers["budget"][slot] = self._registers["position"][slot] = 0
 
     def round(self, kind: RoundKind, rows: RowInputs) -> RoundResult:
         """See `Rounds.round`."""
@@ -97,7 +110,8 @@ class StepRounds:
         state, step = self._registers, draft.steps
         token = draft.tokens[:, step - 1] if step else state["last"]
         logits = self._executor.drafter_step(token[:, None], state["position"] + np.int32(step))
-        for slot in np.flatnonzero(step < draft.limit).tolist():
+        draft.tokens[:, step] = np.argmax(logits, -1)
+        for slot in np.flatnonzero((step < draft.limit) & _is_hot(rows)).tolist():
             log_q = _log_probs(logits[slot], rows, slot)
             place = int(state["position"][slot]) + 1 + step
             draft.tokens[slot, step] = draw(log_q, rows.arrays["seed"][slot], place)
@@ -115,8 +129,11 @@ class StepRounds:
         self, slot: int, draft: _Draft, logits: np.ndarray, rows: RowInputs
     ) -> tuple[int, ...]:
         drafts = draft.tokens[slot, : draft.limit[slot]].tolist()
-        log_p = [_log_probs(row, rows, slot) for row in logits[: len(drafts) + 1]]
         rule = Rule(int(rows.arrays["rule"][slot]))
+        if rows.arrays["temperature"][slot] == 0:
+            own = np.argmax(logits[: len(drafts) + 1], -1).tolist()
+            return judge_greedy(rule, drafts, own).tokens
+        log_p = [_log_probs(row, rows, slot) for row in logits[: len(drafts) + 1]]
         position = int(self._registers["position"][slot])
         seed = rows.arrays["seed"][slot]
         return judge(rule, drafts, draft.log_q[slot], log_p, seed, position).tokens
@@ -150,8 +167,7 @@ class StepRounds:
         """Writes a row's tokens into `result` and moves its registers past them."""
         count, state = len(tokens), self._registers
         result.tokens[slot, :count], result.count[slot] = tokens, count
-        for i, token in enumerate(tokens):
-            result.logprob[slot, i] = log_softmax(logits[i])[token]
+        result.logprob[slot, :count] = _log_probs_of(logits[:count], tokens)
         state["previous"][slot] = tokens[-2] if count > 1 else state["last"][slot]
         state["last"][slot] = tokens[-1]
         state["position"][slot] += count

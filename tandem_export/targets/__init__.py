@@ -1,15 +1,23 @@
 """Targets: each writes its form of the graphs into a bundle and checks what it wrote."""
 
-from tandem_export.targets.build import TARGETS, build
+from tandem_export.targets.build import build
 from tandem_export.targets.errors import (
     DonationError,
     DtypeMismatchError,
+    ExternalDataError,
+    FileSizeError,
+    InvalidModelError,
     NameMismatchError,
+    OperatorError,
     SerializationError,
     ShapeMismatchError,
     UnusedParameterError,
     ValueMismatchError,
+    WeightEinsumError,
 )
+from tandem_export.targets.onnx import build_onnx
+from tandem_export.targets.registry import TARGETS, Target
+from tandem_export.targets.savedmodel import SavedModelOptions, build_savedmodel
 from tandem_export.targets.stablehlo import ExportedGraph, Progress, build_stablehlo, export_graph
 
 __all__ = [
@@ -17,13 +25,22 @@ __all__ = [
     "DonationError",
     "DtypeMismatchError",
     "ExportedGraph",
+    "ExternalDataError",
+    "FileSizeError",
+    "InvalidModelError",
     "NameMismatchError",
+    "OperatorError",
     "Progress",
+    "SavedModelOptions",
     "SerializationError",
     "ShapeMismatchError",
+    "Target",
     "UnusedParameterError",
     "ValueMismatchError",
+    "WeightEinsumError",
     "build",
+    "build_onnx",
+    "build_savedmodel",
     "build_stablehlo",
     "export_graph",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import platform
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from importlib import metadata
 from pathlib import Path
@@ -20,18 +20,18 @@ from tandem_export.bundle import (
     ModelRecord,
     open_bundle,
 )
-from tandem_export.bundle.layout import TOKENIZER
+from tandem_export.bundle.layout import CHAT_TEMPLATE, TOKENIZER
 from tandem_export.config import to_dict
 from tandem_export.errors import CheckpointError, ConfigError
-from tandem_export.graphs import plan_graphs
 from tandem_export.graphs.spec import BuildOptions, Graph
-from tandem_export.targets.stablehlo import LIFETIME_DAYS, Progress, build_stablehlo
+from tandem_export.model import quantize
+from tandem_export.targets.registry import TARGETS, Target
+from tandem_export.targets.savedmodel import SavedModelOptions
+from tandem_export.targets.stablehlo import Progress
 
 if TYPE_CHECKING:
     from tandem_export.checkpoint import Checkpoint
 
-# (graphs, writer, platforms, progress, *, check_values)
-TARGETS: dict[str, Callable[..., None]] = {"stablehlo": build_stablehlo}
 _TOOLS = ("jax", "jaxlib", "flax", "numpy", "tandem-export")
 
 
@@ -44,6 +44,7 @@ def build(
     progress: Progress | None = None,
     overwrite: bool = False,
     check_values: bool = True,
+    savedmodel: SavedModelOptions | None = None,
 ) -> Bundle:
     """Writes a bundle of `checkpoint` to the folder `out` and opens it, hashes checked.
 
@@ -55,6 +56,7 @@ def build(
       progress: called after each graph.
       overwrite: replace a bundle that stands at `out`.
       check_values: run every exported graph beside its function; see `export_graph`.
+      savedmodel: options of the target `savedmodel`.
 
     Raises:
       ConfigError: an unknown target.
@@ -65,20 +67,39 @@ def build(
     unknown = sorted(set(targets) - set(TARGETS))
     if unknown or not targets:
         raise ConfigError(f"`targets` must be some of {sorted(TARGETS)}. Got: {list(targets)}")
-    graphs = plan_graphs(checkpoint.config, options)
-    tensors = _tensors(checkpoint.params)
-    _check_tensors(graphs, tensors)
+    chosen = {name: TARGETS[name] for name in targets}
+    # Targets of one plan share its graphs.
+    plans = {target.plan for target in chosen.values()}
+    graphs = {plan: plan(checkpoint.config, options) for plan in plans}
+    tensors = _tensors(checkpoint.params, options)
+    for own in graphs.values():
+        _check_tensors(own, tensors)
     with BundleWriter(out, overwrite=overwrite) as writer:
         writer.add_weights(tensors, options.dtype)
         writer.add_file(TOKENIZER, checkpoint.tokenizer_json.encode())
-        for target in targets:
-            TARGETS[target](graphs, writer, options.platforms, progress, check_values=check_values)
-        writer.commit(_manifest(checkpoint, options, Path(out).name))
+        if checkpoint.chat_template is not None:
+            writer.add_file(CHAT_TEMPLATE, checkpoint.chat_template.encode())
+        facts = {}
+        for name, target in chosen.items():
+            more = {"options": savedmodel} if name == "savedmodel" else {}
+            planned = graphs[target.plan]
+            facts[name] = target.write(
+                planned, writer, options.platforms, progress, check_values=check_values, **more
+            )
+        manifest = _manifest(checkpoint, options, Path(out).name, list(chosen.values()))
+        said = {name: own for name, own in facts.items() if own}
+        writer.commit(dataclasses.replace(manifest, targets=said))
     return open_bundle(out)
 
 
-def _tensors(parts: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    return {f"{part}.{name}": t for part, own in parts.items() for name, t in own.items()}
+def _tensors(
+    parts: Mapping[str, Mapping[str, np.ndarray]], options: BuildOptions
+) -> dict[str, np.ndarray]:
+    stored = {
+        part: quantize(own) if options.quantize == "int8" and part != "router" else own
+        for part, own in parts.items()
+    }
+    return {f"{part}.{name}": t for part, own in stored.items() for name, t in own.items()}
 
 
 def _check_tensors(graphs: Iterable[Graph], tensors: Mapping[str, np.ndarray]) -> None:
@@ -90,7 +111,9 @@ def _check_tensors(graphs: Iterable[Graph], tensors: Mapping[str, np.ndarray]) -
                 raise CheckpointError(f"{rule}. Got: {got}")
 
 
-def _manifest(checkpoint: Checkpoint, options: BuildOptions, name: str) -> Manifest:
+def _manifest(
+    checkpoint: Checkpoint, options: BuildOptions, name: str, targets: Sequence[Target]
+) -> Manifest:
     now = datetime.now(UTC)
     return Manifest(
         name=name,
@@ -100,8 +123,8 @@ def _manifest(checkpoint: Checkpoint, options: BuildOptions, name: str) -> Manif
             source=dict(checkpoint.source), provenance=dict(checkpoint.provenance)
         ),
         options=dataclasses.asdict(options),
-        versions=_versions(),
-        not_after=_not_after(now.date()),
+        versions=_versions(targets),
+        not_after=_not_after(now.date(), targets),
     )
 
 
@@ -121,14 +144,17 @@ def _model(checkpoint: Checkpoint) -> ModelRecord:
     )
 
 
-def _not_after(today: date) -> dict[str, str | None]:
+def _not_after(today: date, targets: Sequence[Target]) -> dict[str, str | None]:
+    parts = {part: days for target in targets for part, days in target.lifetime.items()}
     return {
-        part: (today + timedelta(days=days)).isoformat() for part, days in LIFETIME_DAYS.items()
+        part: None if days is None else (today + timedelta(days=days)).isoformat()
+        for part, days in parts.items()
     }
 
 
-def _versions() -> dict[str, str]:
-    return {"python": platform.python_version()} | {tool: _version(tool) for tool in _TOOLS}
+def _versions(targets: Sequence[Target]) -> dict[str, str]:
+    tools = [*_TOOLS, *(tool for target in targets for tool in target.tools)]
+    return {"python": platform.python_version()} | {tool: _version(tool) for tool in tools}
 
 
 def _version(tool: str) -> str:

@@ -29,3 +29,23 @@ class SerializationError(ExportError):
 
 class ValueMismatchError(ExportError):
     """The exported graph computes other values than the traced function, or NaN."""
+
+
+class FileSizeError(ExportError):
+    """A graph's file is so large that weights must have slipped into it."""
+
+
+class InvalidModelError(ExportError):
+    """The ONNX checker refuses a model that was written."""
+
+
+class ExternalDataError(ExportError):
+    """A weight of an ONNX model does not point at its tensor in the weight store."""
+
+
+class OperatorError(ExportError):
+    """An ONNX model uses an operator that engines were not tried with."""
+
+
+class WeightEinsumError(ExportError):
+    """An ONNX model multiplies by a weight with an Einsum, which engines run at half the speed."""

@@ -75,7 +75,11 @@ def build_stablehlo(
 
 
 def export_graph(
-    graph: Graph, platforms: Sequence[str], *, check_values: bool = True
+    graph: Graph,
+    platforms: Sequence[str],
+    *,
+    check_values: bool = True,
+    placed: tuple[Any, Any] | None = None,
 ) -> ExportedGraph:
     """Exports one graph, reads it back and checks what came back.
 
@@ -85,6 +89,7 @@ def export_graph(
       check_values: also compile it and its function and compare results on random values. It is
         most of the time of a build. Needs this process to run on one of `platforms`; where values
         are not compared, `record.difference` is None.
+      placed: shardings of arguments and results, of `targets.mesh.placement`; None is one device.
 
     Raises:
       SerializationError: jax.export refuses it, or its bytes cannot be read back.
@@ -93,12 +98,12 @@ def export_graph(
       DonationError: a state array is not donated.
       ValueMismatchError: the exported graph computes something else.
     """
-    exported = _export(graph, platforms)
+    exported = _export(graph, platforms, placed)
     serialized = bytes(exported.serialize())
     loaded = _load(graph.name, serialized)
     checks.check_signature(loaded, graph)
     checks.check_donation(loaded, graph)
-    compared = check_values and jax.default_backend() in platforms
+    compared = check_values and placed is None and jax.default_backend() in platforms
     difference = values.check_values(loaded, graph) if compared else None
     return ExportedGraph(
         record=_record(graph, loaded, difference),
@@ -107,21 +112,24 @@ def export_graph(
     )
 
 
-def _export(graph: Graph, platforms: Sequence[str]) -> export.Exported:
-    exported = _export_with(graph, platforms, keep_unused=False)
+def _export(graph: Graph, platforms: Sequence[str], placed: Any) -> export.Exported:
+    exported = _export_with(graph, platforms, placed, keep_unused=False)
     checks.check_params_used(exported, graph)
     if not checks.unused_arguments(exported, graph):
         return exported
     # Inputs and state belong to the role: they stay arguments where one bucket does not read them.
-    return _export_with(graph, platforms, keep_unused=True)
+    return _export_with(graph, platforms, placed, keep_unused=True)
 
 
-def _export_with(graph: Graph, platforms: Sequence[str], *, keep_unused: bool) -> export.Exported:
+def _export_with(
+    graph: Graph, platforms: Sequence[str], placed: Any, *, keep_unused: bool
+) -> export.Exported:
     def function(params: Any, state: Any, inputs: Any) -> Any:
         return graph.function(params, state, inputs)
 
     function.__name__ = graph.name  # the module is called jit_<name>
-    jitted = jax.jit(function, donate_argnums=(1,), keep_unused=keep_unused)
+    where = {} if placed is None else {"in_shardings": placed[0], "out_shardings": placed[1]}
+    jitted = jax.jit(function, donate_argnums=(1,), keep_unused=keep_unused, **where)
     try:
         with _TRACING, warnings.catch_warnings():
             # Which state is not donated, and why, is for the checks to say.
@@ -150,10 +158,10 @@ def _record(graph: Graph, loaded: export.Exported, difference: float | None) -> 
         gamma=graph.gamma,
         width=graph.width,
         parity=graph.parity,
-        params=_specs(graph.params),
-        state=_specs(graph.state),
-        inputs=_specs(graph.inputs),
-        outputs=_specs(outputs),
+        params=tensor_specs(graph.params),
+        state=tensor_specs(graph.state),
+        inputs=tensor_specs(graph.inputs),
+        outputs=tensor_specs(outputs),
         calling_convention_version=loaded.calling_convention_version,
         stablehlo_version=stablehlo_version(loaded.mlir_module_serialized),
         platforms=tuple(loaded.platforms),
@@ -161,7 +169,8 @@ def _record(graph: Graph, loaded: export.Exported, difference: float | None) -> 
     )
 
 
-def _specs(leaves: Any) -> tuple[TensorSpec, ...]:
+def tensor_specs(leaves: Any) -> tuple[TensorSpec, ...]:
+    """Manifest records of a flat dict of arrays or shapes, sorted by name."""
     return tuple(
         TensorSpec(name=name, shape=tuple(leaf.shape), dtype=leaf.dtype.name)
         for name, leaf in sorted(leaves.items())

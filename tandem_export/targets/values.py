@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import export
 
@@ -28,7 +29,20 @@ def random_values(shapes: Shapes, rng: np.random.Generator) -> dict[str, np.ndar
 def _draw(leaf: jax.ShapeDtypeStruct, rng: np.random.Generator) -> np.ndarray:
     if np.issubdtype(leaf.dtype, np.integer) or leaf.dtype == bool:
         return rng.integers(1, 3, leaf.shape).astype(leaf.dtype)
-    return rng.uniform(0.05, 0.95, leaf.shape).astype(leaf.dtype)
+    # In float32 and in place: a large model's embedding is half of its weights.
+    value = rng.random(leaf.shape, np.float32)
+    value *= 0.9
+    value += 0.05
+    return value.astype(leaf.dtype, copy=False)
+
+
+def _draw_param(leaf: jax.ShapeDtypeStruct, rng: np.random.Generator) -> jax.Array:
+    """Floats are centred, so that activations neither grow nor all have one sign."""
+    value = _draw(leaf, rng)
+    if value.dtype.kind not in "iub":
+        value -= np.asarray(0.5, value.dtype)
+        value *= np.asarray(0.1, value.dtype)
+    return jnp.asarray(value)
 
 
 def check_values(exported: export.Exported, graph: Graph) -> float:
@@ -38,12 +52,8 @@ def check_values(exported: export.Exported, graph: Graph) -> float:
       ValueMismatchError: a result differs by more than `TOLERANCE`, or is NaN; the text names it.
     """
     rng = np.random.default_rng(_SEED)
-    params = {  # centred, so that activations neither grow nor all have one sign
-        name: (value - 0.5) * 0.1 if value.dtype.kind not in "iub" else value
-        for name, value in random_values(graph.params, rng).items()
-    }
     values = (
-        {name: value.astype(graph.params[name].dtype) for name, value in params.items()},
+        {name: _draw_param(leaf, rng) for name, leaf in sorted(graph.params.items())},
         random_values(graph.state, rng),
         random_values(graph.inputs, rng),
     )

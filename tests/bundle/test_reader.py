@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tandem_export.bundle import open_bundle
@@ -174,6 +176,21 @@ def test_graph_bytes_gives_both_forms(tmp_path):
     bundle = open_bundle(sample.write(tmp_path / "b"))
     assert bundle.graph_bytes("router_b1") == sample.EXPORT
     assert bundle.graph_bytes("router_b1", "stablehlo") == sample.MODULE
+
+
+def test_a_form_has_its_own_graphs(tmp_path):
+    bundle = open_bundle(sample.write(tmp_path / "b"))
+    assert bundle.in_form("stablehlo").manifest.graphs == bundle.manifest.graphs
+    with pytest.raises(BundleError, match=r"no 'onnx' graphs; it has: \['jax_export', 'stable"):
+        bundle.in_form("onnx")
+
+
+def test_tensors_can_be_replaced(tmp_path):
+    bundle = open_bundle(sample.write(tmp_path / "b"))
+    zeros = {"drafter.norm": np.zeros(3, np.float32)}
+    own, other = bundle.weights(), dataclasses.replace(bundle, replaced=zeros).weights()
+    assert not other["drafter.norm"].any()
+    np.testing.assert_array_equal(other["primary.table"], own["primary.table"])
 
 
 def test_find_takes_a_bucket(tmp_path):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from tandem_export.bundle.weights import map_weights, numpy_dtype, write_weights
+from tandem_export.bundle.weights import locate_weights, map_weights, numpy_dtype, write_weights
 from tandem_export.errors import BundleError
 
 TENSORS = {
@@ -93,3 +93,16 @@ def test_a_damaged_header_is_a_bundle_error(tmp_path, data):
     (tmp_path / "w").write_bytes(data)
     with pytest.raises(BundleError, match="w: damaged safetensors header"):
         map_weights(tmp_path / "w")
+
+
+def test_a_tensors_place_is_where_its_bytes_lie(tmp_path):
+    path = tmp_path / "w.safetensors"
+    tensors = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.arange(5, dtype=np.int8)}
+    write_weights(path, tensors, "bfloat16")
+    data, places = path.read_bytes(), locate_weights(path)
+    assert set(places) == set(tensors)
+    for name, tensor in map_weights(path).items():
+        place = places[name]
+        assert (place.dtype, place.shape) == (tensor.dtype, tensor.shape)
+        assert data[place.offset : place.offset + place.length] == tensor.tobytes()
+    assert min(place.offset for place in places.values()) % 64 == 0

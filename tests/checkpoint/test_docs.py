@@ -10,13 +10,23 @@ from tandem_export.model import PARTS, shapes
 
 TEXT = (Path(__file__).parents[2] / "docs" / "checkpoint.md").read_text(encoding="utf-8")
 # Every size is another number, so that no axis can stand in for another.
-AXES = {"V": 101, "N": 3, "K": 1, "H": 2, "F": 7, "D_primary": 11, "E": 1 + 4 + 4 * 13, "R": 5}
+AXES = {
+    "V_primary": 101,
+    "N": 3,
+    "K": 1,
+    "H": 2,
+    "F": 7,
+    "D_primary": 11,
+    "E": 1 + 4 + 4 * 13,
+    "R": 5,
+}
 WIDTHS = {"primary": 11, "drafter": 13, "router": 13}
+VOCABULARIES = {"primary": 101, "drafter": 97, "router": 97}
 
 
-def _decoder(width: int) -> DecoderConfig:
+def _decoder(width: int, vocab_size: int) -> DecoderConfig:
     return DecoderConfig(
-        vocab_size=101,
+        vocab_size=vocab_size,
         num_layers=1,
         width=width,
         num_heads=3,
@@ -34,7 +44,7 @@ def _decoder(width: int) -> DecoderConfig:
 
 def _documented(part: str) -> dict[str, tuple[int, ...]]:
     rows = re.findall(r"^\| `([\w.{}]+)` \| `\[(.*?)\]`", TEXT, re.MULTILINE)
-    sizes = AXES | {"D": WIDTHS[part]}
+    sizes = AXES | {"D": WIDTHS[part], "V": VOCABULARIES[part]}
     return {name.replace("{j}", "0"): _shape(axes, sizes) for name, axes in rows}
 
 
@@ -49,8 +59,8 @@ def _shape(axes: str, sizes: dict[str, int]) -> tuple[int, ...]:
 
 def test_the_tables_are_the_model():
     config = TandemConfig(
-        primary=_decoder(11),
-        drafter=_decoder(13),
+        primary=_decoder(11, 101),
+        drafter=_decoder(13, 97),
         layer_map=(1,),
         router=RouterConfig(top_k=4, hidden_size=5),
     )

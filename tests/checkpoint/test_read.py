@@ -135,7 +135,7 @@ WRONG: dict[str, tuple[Any, list[str]]] = {
     ),
     "dtype": (
         lambda f: retensor(f, "drafter", "projection.0.weight", lambda a: a.astype(np.float16)),
-        ["tensor `projection.0.weight`", "float32", "bfloat16", "Got: F16"],
+        ["tensor `projection.0.weight`", "float32", "bfloat16", "Got: float16"],
     ),
     "missing_tensor": (
         lambda f: retensor(f, "drafter", "projection.0.weight", lambda a: None),

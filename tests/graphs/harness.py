@@ -77,7 +77,7 @@ class Pair:
     def call(self, name: str, params: Arrays, state: Arrays, inputs: Arrays | dict[str, Any]):
         """(outputs, state): runs a graph with what it takes of `params` and `state`."""
         graph = self.graphs[name]
-        own = {key: params[key].astype(self.options.dtype) for key in graph.params}
+        own = {key: params[key].astype(leaf.dtype) for key, leaf in graph.params.items()}
         outputs, after = self.compiled[name](own, {key: state[key] for key in graph.state}, inputs)
         return outputs, state | after
 

@@ -22,9 +22,9 @@ def test_an_exact_bundle_is_verified(kind) -> None:
     assert report.passed, report
     assert report.parity == "P0"
     levels = [check.level for check in report.checks]
-    assert levels == ["P0"] * 9 + ["P2"]
+    assert levels == ["P0"] * 7 + ["P2"]
     modes = 2 if kind == "tandem" else 1
-    assert [check.cases for check in report.checks] == [4, *[4 * modes] * 8, 400]
+    assert [check.cases for check in report.checks] == [4, *[4 * modes] * 6, 400]
     assert json.loads(json.dumps(report.to_dict()))["passed"] is True
 
 

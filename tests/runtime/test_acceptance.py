@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tandem_export.runtime import Rule, draw, gumbel, judge, uniform
-from tandem_export.runtime.acceptance import residual_log_probs
+from tandem_export.runtime.acceptance import judge_greedy, residual_log_probs
 from tandem_export.runtime.random import ACCEPT, RESIDUAL, TOKEN
 
 SEED = np.array([5, 6], np.uint32)
@@ -15,6 +15,17 @@ IDS = ["leviathan", "gumbel"]
 def log(*p: float) -> np.ndarray:
     with np.errstate(divide="ignore"):
         return np.log(np.array(p, np.float32))
+
+
+@pytest.mark.parametrize("kept", [1, 3, 40, 200], ids=str)
+def test_a_draw_is_the_argmax_over_all_noise(kept: int) -> None:
+    """Also where most tokens cannot win and get no noise."""
+    rng = np.random.default_rng(kept)
+    for position in range(50):
+        logits = rng.normal(0, 9, 200).astype(np.float32)
+        logits[rng.permutation(200)[kept:]] = -np.inf
+        want = int(np.argmax(logits + gumbel(SEED, position, TOKEN, 200)))
+        assert draw(logits, SEED, position) == want
 
 
 def test_residual_by_hand() -> None:
@@ -99,6 +110,15 @@ def test_standalone_takes_every_draft(rule: Rule, length: int) -> None:
     verdict = judge(rule, [0, 1], [log(1, 0, 0), log(0, 1, 0)], [never] * 3, SEED, 3)
     assert verdict.tokens == (0, 1, 2)[:length]
     assert verdict.accepted == 2
+
+
+@pytest.mark.parametrize("rule", list(Rule), ids=lambda rule: rule.name.lower())
+@pytest.mark.parametrize("drafts", [[], [0], [2, 1], [2, 0, 1]], ids=str)
+def test_greedy_judgement_is_that_of_one_hot_distributions(rule: Rule, drafts: list[int]) -> None:
+    own = [2, 0, 0, 1][: len(drafts) + 1]
+    one_hot = [log(*np.eye(3)[token]) for token in (*drafts, *own)]
+    log_q, log_p = one_hot[: len(drafts)], one_hot[len(drafts) :]
+    assert judge_greedy(rule, drafts, own) == judge(rule, drafts, log_q, log_p, SEED, 3)
 
 
 @pytest.mark.parametrize("rule", RULES, ids=IDS)

@@ -21,6 +21,12 @@ def test_chunks_by_hand(count: int, cache: int, want: list[tuple[int, int]]) -> 
     assert list(prefill_chunks(count, (4, 8), cache)) == want
 
 
+def test_a_wide_chunk_is_worth_its_padding_only_when_little_of_it_is_padding() -> None:
+    assert list(prefill_chunks(40, (32, 128), 256)) == [(0, 32), (32, 32)]
+    assert list(prefill_chunks(70, (32, 128), 256)) == [(0, 128)]
+    assert list(prefill_chunks(140, (32, 128), 256)) == [(0, 128), (128, 32)]
+
+
 def test_chunks_cover_the_tokens_and_stay_inside_the_cache() -> None:
     for cache in range(8, 30):
         for count in range(cache + 1):

@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 
 from tandem_export.runtime import random
-from tandem_export.runtime.random import ACCEPT, RESIDUAL, TOKEN, gumbel, sample_seed, uniform
+from tandem_export.runtime.random import (
+    ACCEPT,
+    NOISE_RANGE,
+    RESIDUAL,
+    TOKEN,
+    gumbel,
+    gumbel_of,
+    sample_seed,
+    uniform,
+)
 
 # Random123 1.14, kat_vectors: threefry2x32, 20 rounds: counter, key, result.
 VECTORS = [
@@ -70,3 +79,15 @@ def test_sample_seeds_are_distinct_and_sample_0_has_the_seed_itself() -> None:
     assert sample_seed(seed, 0).tolist() == [0x9ABCDEF0, 0x12345678]
     further = {tuple(sample_seed(seed, i).tolist()) for i in range(8)}
     assert len(further) == 8
+
+
+def test_some_lanes_are_those_of_all() -> None:
+    lanes = np.array([0, 1, 2, 7, 30, 31])
+    some = gumbel_of(words("5 6"), 9, RESIDUAL, lanes)
+    np.testing.assert_array_equal(some, gumbel(words("5 6"), 9, RESIDUAL, 32)[lanes])
+
+
+def test_noise_lies_within_its_range() -> None:
+    ends = np.array([2.0**-25, 1 - 2.0**-24], np.float32)
+    low, high = -np.log(-np.log(ends))
+    assert high - low < NOISE_RANGE

@@ -96,7 +96,7 @@ def test_weights_are_cast_to_the_bundles_dtype(checkpoint, tmp_path):
 
 @pytest.mark.parametrize("targets", [("onyx",), (), ("stablehlo", "onyx")], ids=str)
 def test_unknown_targets_are_refused(checkpoint, tmp_path, targets):
-    with pytest.raises(ConfigError, match=r"`targets` must be some of \['stablehlo'\]"):
+    with pytest.raises(ConfigError, match=r"`targets` must be some of \[.*'stablehlo'"):
         build(checkpoint, ONE_STEP, tmp_path / "b", targets=targets)
 
 

@@ -7,27 +7,76 @@ from pathlib import Path
 
 from tandem_export.bundle import Bundle
 from tandem_export.errors import ConfigError
-from tandem_export.runtime.executor import Executor
+from tandem_export.runtime.executor import Steps
 
-__all__ = ["EXECUTORS", "make_executor"]
+__all__ = ["EXECUTORS", "form_of", "make_executor"]
 
-EXECUTORS = ("jax",)
+# executor -> the form of a graph that it runs
+_FORMS = {
+    "jax": "jax_export",
+    "onnxruntime": "onnx",
+    "openvino": "onnx",
+    "tensorflow": "savedmodel",
+    "tf-serving": "savedmodel",
+}
+EXECUTORS = tuple(_FORMS)
+
+
+def form_of(name: str) -> str:
+    """The form of a bundle's graphs that the executor `name` runs.
+
+    Raises:
+      ConfigError: an unknown name.
+    """
+    kind = name.partition(":")[0]
+    if kind not in _FORMS:
+        raise ConfigError(f"`executor` must be one of {EXECUTORS}. Got: {name!r}")
+    return _FORMS[kind]
 
 
 def make_executor(
-    name: str, bundle: Bundle, *, batch: int, compilation_cache: str | Path | None
-) -> Executor:
+    name: str,
+    bundle: Bundle,
+    *,
+    batch: int,
+    compilation_cache: str | Path | None,
+    threads: int | None = None,
+) -> Steps:
     """The executor `name` with `batch` slots over `bundle`.
 
+    `tf-serving` is followed by the server's address: `tf-serving:grpc://localhost:8500`; `openvino`
+    may be followed by a precision: `openvino:bfloat16`. `threads` are those of `onnxruntime` and
+    `openvino`.
+
     Raises:
+      BundleError: the bundle has no graphs in the form that it runs.
       ConfigError: an unknown name, or an engine that is not installed.
+      ServingError: a server does not answer, or serves another model.
     """
-    if name not in EXECUTORS:
-        raise ConfigError(f"`executor` must be one of {EXECUTORS}. Got: {name!r}")
+    form = form_of(name)
+    kind, _, detail = name.partition(":")
+    own = bundle.in_form(form)
     try:
+        if kind == "onnxruntime":
+            from tandem_export.runtime.executors.onnxruntime import onnxruntime_executor
+
+            return onnxruntime_executor(own, batch=batch, threads=threads)
+        if kind == "openvino":
+            from tandem_export.runtime.executors.openvino import openvino_executor
+
+            more = {"precision": detail} if detail else {}
+            return openvino_executor(own, batch=batch, threads=threads, **more)
+        if kind == "tensorflow":
+            from tandem_export.runtime.executors.tensorflow import tensorflow_executor
+
+            return tensorflow_executor(own, batch=batch, compilation_cache=compilation_cache)
+        if kind == "tf-serving":
+            from tandem_export.runtime.executors.tf_serving import tf_serving_executor
+
+            return tf_serving_executor(own, batch=batch, server=detail)
         importlib.import_module("flatbuffers")  # jax.export asks for it when a graph is read
         from tandem_export.runtime.executors.jax import JaxExecutor
     except ModuleNotFoundError as error:
-        hint = "Install it: pip install 'tandem-export[jax]'"
-        raise ConfigError(f"executor 'jax' needs the package {error.name!r}. {hint}") from error
-    return JaxExecutor(bundle, batch=batch, compilation_cache=compilation_cache)
+        hint = f"Install it: pip install 'tandem-export[{kind}]'"
+        raise ConfigError(f"executor {kind!r} needs the package {error.name!r}. {hint}") from error
+    return JaxExecutor(own, batch=batch, compilation_cache=compilation_cache)

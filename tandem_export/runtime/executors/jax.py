@@ -45,6 +45,12 @@ def _zeros(specs: Sequence[TensorSpec]) -> Arrays:
     return {spec.name: _put(np.zeros(spec.shape, jax.numpy.dtype(spec.dtype))) for spec in specs}
 
 
+def compiler_options(bundle: Bundle, graph: str, platform: str) -> dict[str, str | bool]:
+    """What tuning chose for `graph` on `platform`; nothing without tuning."""
+    by_platform = bundle.manifest.tuning.get("compiler_options", {})
+    return by_platform.get(platform, {}).get(graph, {})
+
+
 class JaxExecutor:
     """An `Executor` over one batch bucket.
 
@@ -117,7 +123,9 @@ class JaxExecutor:
         if graph.name not in self._loaded:
             exported = export.deserialize(bytearray(self._bundle.graph_bytes(graph.name)))
             args, _ = jax.tree.unflatten(exported.in_tree, exported.in_avals)
-            run = jax.jit(exported.call, donate_argnums=(1,)).lower(*args).compile()
+            lowered = jax.jit(exported.call, donate_argnums=(1,)).lower(*args)
+            options = compiler_options(self._bundle, graph.name, jax.default_backend())
+            run = lowered.compile(compiler_options=options)
             params = {spec.name: self._weights[spec.name] for spec in graph.params}
             state = tuple(spec.name for spec in graph.state)
             self._loaded[graph.name] = _Loaded(run, params, state)

@@ -1,0 +1,1 @@
+"""Trains a tandem drafter for an imported, frozen primary."""

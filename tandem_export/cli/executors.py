@@ -1,0 +1,63 @@
+"""`tandem-export bench-executors`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tandem_export.cli.options import BUNDLE, WORDS, common, prompts_file
+from tandem_export.cli.output import make_table, print_json, print_tables, progress, read_prompts
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  tandem-export bench-executors build/demo
+  tandem-export bench-executors DIR --executors onnxruntime,openvino --threads 1 --json"""
+)
+@BUNDLE
+@click.option(
+    "--executors", type=WORDS, default=("jax", "onnxruntime", "openvino"), show_default=True
+)
+@click.option("--prompts", "count", type=int, default=4, show_default=True, help="How many.")
+@click.option("--max-new-tokens", type=int, default=48, show_default=True)
+@click.option("--repetitions", type=int, default=5, show_default=True, help="Turns of each.")
+@click.option("--threads", type=int, help="Of onnxruntime and openvino.  [default: all cores]")
+@prompts_file
+@common
+def bench_executors(
+    bundle: Path,
+    executors: tuple[str, ...],
+    prompts_file: Path | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Measures one bundle under several executors: the loop, its steps, memory, load time.
+
+    They take turns in one run; the table shows medians. Memory is that of a new process.
+    """
+    from tandem_export.benchmark.executors import bench_executors as measure
+
+    with progress(quiet=as_json) as report:
+        given = read_prompts(prompts_file)
+        found = measure(bundle, executors, prompts=given, progress=report, **options).to_dict()
+    print_json(found) if as_json else print_tables(*_tables(found))
+
+
+def _tables(found: dict[str, Any]) -> list[Any]:
+    lines = [
+        [str(v) if isinstance(v, str | int) else f"{v:.1f}" for v in line.values()]
+        for line in found["lines"]
+    ]
+    costs = [
+        [v if isinstance(v, str) else f"{v:.1f}" for v in cost.values()] for cost in found["costs"]
+    ]
+    rates = (">SPEED tok/s", ">primary tok/s", ">SPEED tok/CPU s", ">primary tok/CPU s")
+    steps = (*rates, ">block CPU ms", ">width 1 CPU ms", ">drafter CPU ms")
+    memory = (">load s", ">resident MiB", ">anonymous MiB", ">weights MiB")
+    return [
+        make_table("Executors", ("executor", ">batch", *steps), lines),
+        make_table("A new process", ("executor", *memory), costs),
+    ]

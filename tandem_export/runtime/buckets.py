@@ -1,0 +1,83 @@
+"""Which batches and drafts a bundle can serve, read from its graphs.
+
+A bundle here holds graphs of one form. Those with a state of their own (StableHLO, SavedModel) have
+an `insert` graph for each batch and a round for each gamma; those of the `rows` contract (ONNX)
+have single steps only, of which rounds are put together: a block of width G + 1 makes rounds of
+gamma G.
+"""
+
+from __future__ import annotations
+
+from tandem_export.bundle import Bundle, GraphRecord
+from tandem_export.errors import BundleError
+from tandem_export.runtime.admission import Limits
+from tandem_export.runtime.executor import RoundRole
+
+_ROLES: tuple[RoundRole, ...] = ("round", "round_router")
+_USUAL_GAMMA = 5
+
+
+def batches_of(bundle: Bundle) -> list[int]:
+    """The batch buckets, smallest first.
+
+    Raises:
+      BundleError: the bundle has no graphs that can be driven.
+    """
+    anchors = _anchors(bundle)
+    if not anchors:
+        have = sorted({graph.role for graph in bundle.manifest.graphs})
+        rule = (
+            "the runtime needs a bundle with 'insert' graphs, or with 'primary_block' ones in ONNX"
+        )
+        raise BundleError(f"{rule}. Got: {have}")
+    return sorted(anchors)
+
+
+def limits_of(bundle: Bundle, batch: int, gamma: int | None = None) -> Limits:
+    """What the graphs of one batch bucket can do; `gamma` as in `load`.
+
+    Raises:
+      BundleError: the bundle has no graphs of this batch.
+    """
+    anchors, model = _anchors(bundle), bundle.manifest.model
+    if batch not in anchors:
+        raise BundleError(f"`batch` must be from {sorted(anchors)}. Got: {batch}")
+    keys = next(spec for spec in anchors[batch].state if spec.name == "primary_k.00")
+    gammas = _gammas(bundle, batch)
+    return Limits(
+        batch=batch,
+        cache=keys.shape[2],
+        vocab_size=model.vocab_size,
+        gammas=gammas,
+        gamma=_default_gamma(gammas["round"]) if gamma is None else gamma,
+        tau=0.0 if model.tau is None else model.tau,
+        end_tokens=frozenset(model.end_tokens),
+    )
+
+
+def _anchors(bundle: Bundle) -> dict[int, GraphRecord]:
+    """For each batch, the graph that has it in any case and takes the primary's cache."""
+    graphs = bundle.manifest.graphs
+    blocks = [g for g in graphs if g.role == "primary_block" and g.width == 1]
+    anchors = blocks if _in_rows(bundle) else [g for g in graphs if g.role == "insert"]
+    return {graph.batch: graph for graph in anchors}
+
+
+def _in_rows(bundle: Bundle) -> bool:
+    return all("onnx" in graph.files for graph in bundle.manifest.graphs)
+
+
+def _gammas(bundle: Bundle, batch: int) -> dict[RoundRole, tuple[int, ...]]:
+    own = [graph for graph in bundle.manifest.graphs if graph.batch == batch]
+    if not _in_rows(bundle):
+        rounds = {role: {g.gamma for g in own if g.role == role} for role in _ROLES}
+        return {role: tuple(sorted(g for g in rounds[role] if g is not None)) for role in _ROLES}
+    widths = sorted(g.width for g in own if g.role == "primary_block" and g.width)
+    roles = {graph.role for graph in own}
+    drafts = tuple(width - 1 for width in widths if width > 1 and "drafter_step" in roles)
+    return {"round": (0, *drafts), "round_router": drafts if "router" in roles else ()}
+
+
+def _default_gamma(buckets: tuple[int, ...]) -> int:
+    usual = [bucket for bucket in buckets if 0 < bucket <= _USUAL_GAMMA]
+    return max(usual, default=max(buckets, default=_USUAL_GAMMA))

@@ -1,0 +1,27 @@
+"""The executor `tf-serving`: the bundle's SavedModel in a TensorFlow Serving process."""
+
+from __future__ import annotations
+
+from tandem_export.bundle import Bundle
+from tandem_export.errors import ConfigError
+from tandem_export.runtime.executors.sessions import SessionExecutor
+from tandem_export.serving.client import connect
+
+
+def tf_serving_executor(bundle: Bundle, *, batch: int, server: str) -> SessionExecutor:
+    """Connects to the server at the address `server`; see `tandem_export.serving.connect`.
+
+    Raises:
+      BundleError: the bundle has no SavedModel, or none with this batch.
+      ConfigError: `server` is no address.
+      ServingError: the server does not answer, or serves another model.
+    """
+    if not server:
+        rule = "must have an address, such as tf-serving:grpc://localhost:8500"
+        raise ConfigError(f"executor 'tf-serving' {rule}. Got: none")
+    if bundle.replaced:
+        rule = "the weights of a served model cannot be replaced; use the executor 'tensorflow'"
+        raise ConfigError(f"{rule}. Got: {len(bundle.replaced)} tensors to replace")
+    own = bundle.in_form("savedmodel")
+    name = own.manifest.targets["savedmodel"]["model"]
+    return SessionExecutor(bundle, batch=batch, model=connect(server, model=name))

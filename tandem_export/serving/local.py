@@ -1,0 +1,145 @@
+"""Loads a SavedModel as TensorFlow Serving does: a session, the tag `serve`, signatures by name."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tandem_export.errors import ConfigError
+from tandem_export.serving.protocol import Field, Signature, check_call, refused
+
+# TensorFlow reads it once, when XLA compiles for the first time in the process.
+_FLAGS = "TF_XLA_FLAGS"
+
+
+class LocalModel:
+    """A loaded SavedModel; calls may come from several threads.
+
+    Attributes:
+      signatures: by name.
+    """
+
+    def __init__(self, folder: str | Path, *, compilation_cache: str | Path | None = None) -> None:
+        """Loads the version folder `folder`; compiles nothing yet.
+
+        Args:
+          folder: holds `saved_model.pb`.
+          compilation_cache: a folder where XLA keeps what it compiled; for the whole process.
+
+        Raises:
+          ConfigError: TensorFlow is not installed, or runs already with another cache.
+        """
+        use_compilation_cache(compilation_cache)
+        tf = _tensorflow()
+        self._graph = tf.Graph()
+        self._session = tf.compat.v1.Session(graph=self._graph)
+        # "Use tf.saved_model.load instead": that one is not what a server does.
+        with self._graph.as_default(), _without_deprecations(tf):
+            loaded = tf.compat.v1.saved_model.load(self._session, ["serve"], str(folder))
+        self._definitions = {
+            name: definition
+            for name, definition in loaded.signature_def.items()
+            if not name.startswith("__")
+        }
+        self.signatures = {n: _signature(tf, d) for n, d in self._definitions.items()}
+        self._refusals = tf.errors.InvalidArgumentError
+        self._calls: dict[str, Any] = {}
+
+    def call(self, signature: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """See `Model.call`."""
+        check_call(self.signatures, signature, inputs)
+        try:
+            return self.run(signature, inputs)
+        except self._refusals as error:
+            found = refused(signature, str(error))
+            if found is None:
+                raise
+            raise found from None
+
+    def run(self, signature: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """As `call`, without its checks and with TensorFlow's own errors."""
+        own = self.signatures[signature]
+        values = self._callable(signature)(*(inputs[name] for name in sorted(own.inputs)))
+        return dict(zip(sorted(own.outputs), values, strict=True))
+
+    def _callable(self, signature: str) -> Any:
+        if signature not in self._calls:
+            own = self._definitions[signature]
+            feeds, fetches = (
+                [infos[name].name for name in sorted(infos)] for infos in (own.inputs, own.outputs)
+            )
+            self._calls[signature] = self._session.make_callable(fetches, feeds)
+        return self._calls[signature]
+
+    def assign(self, values: Mapping[str, np.ndarray]) -> None:
+        """Replaces weights, by bundle name; those that no signature reads are left out."""
+        import tensorflow as tf
+
+        handles = [op for op in self._graph.get_operations() if op.type == "VarHandleOp"]
+        named = {op.get_attr("shared_name").decode(): op.outputs[0] for op in handles}
+        with self._graph.as_default():
+            for name in sorted(set(values) & set(named)):
+                fed = tf.compat.v1.placeholder(tf.as_dtype(values[name].dtype), values[name].shape)
+                put = tf.raw_ops.AssignVariableOp(resource=named[name], value=fed)
+                self._session.run(put, {fed: values[name]})
+
+    def close(self) -> None:
+        """Frees the session and all state in it."""
+        self._session.close()
+
+
+@contextmanager
+def _without_deprecations(tf: Any) -> Iterator[None]:
+    logger = tf.get_logger()
+    before = logger.level
+    logger.setLevel("ERROR")
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
+def use_compilation_cache(folder: str | Path | None) -> None:
+    """Has XLA keep what it compiles in `folder`; None changes nothing.
+
+    Raises:
+      ConfigError: TensorFlow was configured for another folder, or for none, in this process.
+    """
+    if folder is None:
+        return
+    flag = f"--tf_xla_persistent_cache_directory={folder}"
+    flags = os.environ.get(_FLAGS, "")
+    if flag in flags.split():
+        return
+    if "tensorflow" in sys.modules:
+        rule = "must be set before the process first loads TensorFlow, and stay the same"
+        raise ConfigError(f"`compilation_cache` {rule}. Got: {str(folder)!r} after {flags!r}")
+    os.environ[_FLAGS] = f"{flags} {flag}".strip()
+
+
+def _tensorflow() -> Any:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    try:
+        import tensorflow as tf
+    except ModuleNotFoundError as error:
+        hint = "Install it: pip install 'tandem-export[tensorflow]'"
+        raise ConfigError(f"executor 'tensorflow' needs {error.name!r}. {hint}") from error
+    return tf
+
+
+def _signature(tf: Any, definition: Any) -> Signature:
+    def fields(infos: Any) -> dict[str, Field]:
+        return {
+            name: Field(
+                tuple(dim.size for dim in info.tensor_shape.dim), tf.as_dtype(info.dtype).name
+            )
+            for name, info in infos.items()
+        }
+
+    return Signature(fields(definition.inputs), fields(definition.outputs))

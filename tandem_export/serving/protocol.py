@@ -1,0 +1,127 @@
+"""What the SavedModel's signatures and their callers agree on: names, refusals, failures.
+
+Numpy only. `docs/tf-serving.md` lists every signature with its inputs and outputs.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from tandem_export.errors import RequestError, ServingError
+
+DEFAULT_SIGNATURE = "serving_default"
+# A refused call answers INVALID_ARGUMENT with the rule, behind this mark.
+_MARK = "tandem-export: "
+# The one refusal that a session recovers from: the server restarted, or somebody freed the slot.
+NOT_HELD = "`slots` must be held by `owner`; claim slots first, and again after a server restart"
+NO_FREE_SLOT = "a slot must be free; release one, or build with more slots"
+# Calls that change nothing in the server, or the same however often they run.
+_REPEATABLE = ("generate_", "router_", "release", DEFAULT_SIGNATURE)
+
+
+class NotHeld(RequestError):
+    """A session call named a slot that its owner does not hold (any more)."""
+
+
+class Interrupted(ServingError):
+    """No answer came: the call may have run or not."""
+
+
+class Field(NamedTuple):
+    """Shape and dtype (numpy's name) of one input or output."""
+
+    shape: tuple[int, ...]
+    dtype: str
+
+
+class Signature(NamedTuple):
+    """Inputs and outputs of a signature by name."""
+
+    inputs: dict[str, Field]
+    outputs: dict[str, Field]
+
+
+class Model(Protocol):
+    """A served model: in this process, or behind a client."""
+
+    @property
+    def signatures(self) -> Mapping[str, Signature]:
+        """By name."""
+        ...
+
+    def call(self, signature: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Runs one signature.
+
+        Raises:
+          RequestError: an unknown signature, inputs that do not fit it or break one of its rules;
+            no slot has changed. `NotHeld` if the rule is that of the slots' owner.
+          Interrupted: no answer came.
+          ServingError: the server cannot serve the model.
+        """
+        ...
+
+    def close(self) -> None:
+        """Gives up the connection or the session."""
+        ...
+
+
+def is_repeatable(signature: str) -> bool:
+    """Whether a call that got no answer may simply be sent again."""
+    return signature.startswith(_REPEATABLE)
+
+
+def refusal(rule: str) -> str:
+    """The fixed beginning of the error text of a broken rule."""
+    return f"{_MARK}{rule}. Got: "
+
+
+def refused(signature: str, error: str) -> RequestError | None:
+    """The exception of a refused call, from an engine's error text; None for other errors.
+
+    TensorFlow wraps the text: `assertion failed: [tandem-export: RULE. Got: 9 (row 0)]`.
+    """
+    found = re.search(re.escape(_MARK) + r"(.*?\(row \d+\))", error, re.DOTALL)
+    if found is None:
+        return None
+    held = found[1].replace("`target`", "`slots`", 1).startswith(NOT_HELD)
+    return (NotHeld if held else RequestError)(f"{signature}: {found[1]}")
+
+
+def check_call(
+    model: Mapping[str, Signature], signature: str, inputs: Mapping[str, np.ndarray]
+) -> Signature:
+    """The signature of a call whose inputs have its names, shapes and dtypes.
+
+    Raises:
+      RequestError: the first difference.
+    """
+    if signature not in model:
+        rule = "the served model must have the signature that is called"
+        raise RequestError(f"{rule}, one of {sorted(model)}. Got: {signature!r}")
+    own = model[signature]
+    if set(inputs) != set(own.inputs):
+        rule = f"the inputs must be {sorted(own.inputs)}"
+        raise RequestError(f"{signature}: {rule}. Got: {sorted(inputs)}")
+    for name, field in own.inputs.items():
+        got = Field(inputs[name].shape, inputs[name].dtype.name)
+        if got != field:
+            rule = f"`{name}` must be {field.dtype}{list(field.shape)}"
+            raise RequestError(f"{signature}: {rule}. Got: {got.dtype}{list(got.shape)}")
+    return own
+
+
+def warmup_inputs(inputs: Mapping[str, Any], scratch: int) -> dict[str, np.ndarray]:
+    """Values that a signature accepts and that change no slot but the scratch one.
+
+    Args:
+      inputs: what has `shape` and `dtype`, by name.
+      scratch: that slot.
+    """
+    made = {name: np.zeros(leaf.shape, leaf.dtype) for name, leaf in inputs.items()}
+    fixed = {"slots": scratch, "target": scratch, "owner": 1, "top_p": 1}
+    fixed |= {"length": 1, "max_new_tokens": 2, "stop_tokens": -1}
+    return {name: np.full_like(a, fixed[name]) if name in fixed else a for name, a in made.items()}

@@ -1,0 +1,83 @@
+"""Runs an ONNX file and the function it came from on the same values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import jax
+import numpy as np
+import onnxruntime
+
+from tandem_export.graphs.spec import Graph
+from tandem_export.targets.errors import ValueMismatchError
+
+# Largest allowed |difference| / max(1, largest |value|) of an output, by dtype. Two engines add in
+# another order: 2e-6 was measured in float32.
+TOLERANCE = {"float32": 5e-5}
+# What no row may see: a key that is NaN, and a value so large that any weight on it would show. A
+# value cannot be NaN: a masked one is multiplied by the weight 0.
+_POISON = {"k": np.float32(np.nan), "v": np.float32(1e30)}
+_SEED = 20240213
+
+
+def check_values(path: Path, graph: Graph, weights: Mapping[str, np.ndarray]) -> float:
+    """Largest absolute difference between the file, run by ONNX Runtime, and the traced function.
+
+    Random caches, every row of the batch at another position, rows that must not be read poisoned.
+
+    Raises:
+      ValueMismatchError: an output differs by more than `TOLERANCE`, or is not finite.
+    """
+    values = _values(graph)
+    own = {name: weights[name] for name in graph.params}
+    state = {name: values[name] for name in graph.state}
+    inputs = {name: values[name] for name in graph.inputs}
+    want, _ = jax.jit(graph.function)(own, state, inputs)
+    got = dict(zip(sorted(want), _run(path, values, sorted(want)), strict=True))
+    return max(_difference(graph.name, name, np.asarray(want[name]), got[name]) for name in want)
+
+
+def _run(path: Path, values: dict[str, np.ndarray], outputs: list[str]) -> list[np.ndarray]:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    made: list = session.run(outputs, values)  # type: ignore[assignment]
+    return made
+
+
+def _values(graph: Graph) -> dict[str, np.ndarray]:
+    """Inputs and caches; rows from `start` on are poisoned."""
+    rng = np.random.default_rng(_SEED)
+    room = _room(graph)
+    made: dict[str, np.ndarray] = {}
+    for name, leaf in sorted((graph.state | graph.inputs).items()):
+        if name == "start":
+            # 0, the last place that a block fits, and what lies between.
+            made[name] = np.linspace(room, 0, leaf.shape[0]).astype(np.int32)
+        elif np.issubdtype(leaf.dtype, np.integer):
+            made[name] = rng.integers(0, 8, leaf.shape).astype(leaf.dtype)
+        else:
+            made[name] = rng.normal(size=leaf.shape).astype(leaf.dtype)
+    for name in graph.state:
+        unused = np.arange(made[name].shape[2])[None] >= made["start"][:, None]
+        poison = _POISON[name.split("_")[1][0]]
+        made[name] = np.where(unused[:, None, :, None], poison, made[name])
+    return made
+
+
+def _room(graph: Graph) -> int:
+    lengths = [leaf.shape[2] for leaf in graph.state.values()]
+    return min(lengths) - (graph.width or 0) if lengths else 0
+
+
+def _difference(graph: str, name: str, want: np.ndarray, got: np.ndarray) -> float:
+    where = f"{graph}: output {name!r}"
+    if not (np.isfinite(want).all() and np.isfinite(got).all()):
+        raise ValueMismatchError(f"{where} must be finite on poisoned caches. Got: NaN or infinity")
+    worst = float(np.max(np.abs(want - got), initial=0.0))
+    allowed = TOLERANCE[want.dtype.name] * max(1.0, float(np.max(np.abs(want), initial=0.0)))
+    if worst > allowed:
+        rule = f"must be within {allowed:.3g} of the traced function"
+        raise ValueMismatchError(f"{where} {rule}. Got: largest difference {worst:.3g}")
+    return worst

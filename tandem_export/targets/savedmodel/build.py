@@ -1,0 +1,130 @@
+"""Writes the SavedModel into a bundle, checks it, and puts the serving files beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+
+from tandem_export.bundle import BundleWriter, GraphRecord
+from tandem_export.bundle.weights import map_weights
+from tandem_export.errors import ConfigError
+from tandem_export.graphs import Graph
+from tandem_export.targets.savedmodel.methods import STATELESS, Method, plan_methods
+from tandem_export.targets.savedmodel.options import SavedModelOptions
+from tandem_export.targets.savedmodel.pool import Pool
+from tandem_export.targets.stablehlo import Progress, tensor_specs
+
+
+def build_savedmodel(
+    graphs: Sequence[Graph],
+    writer: BundleWriter,
+    platforms: Sequence[str],
+    progress: Progress | None = None,
+    *,
+    check_values: bool = True,
+    options: SavedModelOptions | None = None,
+) -> dict[str, Any]:
+    """Writes every graph as a signature of one SavedModel; returns its facts for the manifest.
+
+    Args:
+      graphs: what to write.
+      writer: of the bundle; it holds the weights already.
+      platforms: what the modules are lowered for, jax's names.
+      progress: called once, at the end: TensorFlow writes all graphs at once.
+      check_values: also compare one graph of each single step with its function.
+      options: see there.
+
+    Raises:
+      ConfigError: steps with state are asked for without `insert`.
+      ExportError: a module cannot be written for the wished StableHLO version, or the model that
+        was written does not load with the planned signatures, or computes something else.
+    """
+    # TensorFlow takes seconds to load; nothing else in `targets` needs it.
+    from tandem_export.serving.files import write_serving_files
+    from tandem_export.targets.savedmodel.check import check_model
+    from tandem_export.targets.savedmodel.export import save
+    from tandem_export.targets.savedmodel.portable import lower_versions
+
+    asked = options or SavedModelOptions()
+    methods, pool = plan(graphs, asked)
+    default, folder = _default(graphs), writer.folder(asked.folder)
+    weights = map_weights(writer.weights)
+    save(
+        methods,
+        pool,
+        weights,
+        folder,
+        platforms=platforms,
+        calling_convention=asked.calling_convention,
+        default=default,
+    )
+    lower_versions(folder, asked.stablehlo_version)
+    compared = graphs if check_values and jax.default_backend() in platforms else ()
+    checked = check_model(folder, methods, compared, weights, scratch=pool.scratch)
+    for graph in graphs:
+        writer.add_record(_record(graph, platforms, asked))
+    signatures = {method.name: method.inputs for method in methods}
+    batches = sorted({graph.batch for graph in graphs if graph.role == "generate"})
+    write_serving_files(
+        writer.folder("savedmodel"), asked.version, asked.model, signatures, batches, pool.scratch
+    )
+    if progress is not None:
+        progress(len(graphs), len(graphs), asked.folder)
+    return asked.facts() | checked | {"default": default, "signatures": sorted(signatures)}
+
+
+def plan(graphs: Sequence[Graph], options: SavedModelOptions) -> tuple[list[Method], Pool]:
+    """The signatures of `graphs`, and the pool of slots that those with state share.
+
+    Raises:
+      ConfigError: steps with state are asked for without `insert`.
+    """
+    insert = [graph for graph in graphs if graph.role == "insert"]
+    if not insert and any(graph.role not in STATELESS for graph in graphs):
+        have = sorted({graph.role for graph in graphs})
+        raise ConfigError(f"`roles` must have 'insert' for sessions in a SavedModel. Got: {have}")
+    prefix = "prefix."
+    row = {
+        name.removeprefix(prefix): leaf
+        for graph in insert[:1]
+        for name, leaf in graph.inputs.items()
+        if name.startswith(prefix)
+    }
+    pool = Pool(slots=options.slots, row=row, vocab_size=_vocab_size(graphs))
+    return plan_methods(graphs, pool), pool
+
+
+def _vocab_size(graphs: Sequence[Graph]) -> int:
+    """Tokens are ids of the primary's embedding; a bundle of routers alone takes none."""
+    name = "primary.embedding.weight"
+    return max((g.params[name].shape[0] for g in graphs if name in g.params), default=0)
+
+
+def _default(graphs: Sequence[Graph]) -> str | None:
+    """`generate` at the smallest bucket."""
+    every = [graph for graph in graphs if graph.role == "generate"]
+    smallest = min(every, key=lambda graph: (graph.batch, graph.width or 0), default=None)
+    return None if smallest is None else smallest.name
+
+
+def _record(graph: Graph, platforms: Sequence[str], options: SavedModelOptions) -> GraphRecord:
+    outputs, _ = jax.eval_shape(graph.function, graph.params, graph.state, graph.inputs)
+    return GraphRecord(
+        name=graph.name,
+        role=graph.role,
+        batch=graph.batch,
+        gamma=graph.gamma,
+        width=graph.width,
+        parity=graph.parity,
+        params=tensor_specs(graph.params),
+        state=tensor_specs(graph.state),
+        inputs=tensor_specs(graph.inputs),
+        outputs=tensor_specs(outputs),
+        calling_convention_version=options.calling_convention,
+        stablehlo_version=options.stablehlo_version,
+        platforms=tuple(platforms),
+        difference=None,
+        files={"savedmodel": f"{options.folder}/saved_model.pb"},
+    )

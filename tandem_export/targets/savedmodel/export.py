@@ -1,0 +1,94 @@
+"""Writes the SavedModel: one set of variables, every signature, with orbax.export."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import jax
+import numpy as np
+import tensorflow as tf
+from orbax.export import ExportManager, JaxModule, ServingConfig
+
+from tandem_export.serving.protocol import DEFAULT_SIGNATURE
+from tandem_export.targets.savedmodel.methods import Method
+from tandem_export.targets.savedmodel.pool import Pool
+from tandem_export.targets.savedmodel.resources import resident_state
+from tandem_export.targets.savedmodel.signatures import answer, input_specs, session_signature
+
+
+def save(
+    methods: Sequence[Method],
+    pool: Pool,
+    weights: Mapping[str, np.ndarray],
+    folder: Path,
+    *,
+    platforms: Sequence[str],
+    calling_convention: int,
+    default: str | None,
+) -> None:
+    """Traces, lowers and writes all methods as one SavedModel.
+
+    Stateless methods are orbax.export serving configs. Those with state call the same module's
+    compiled functions; orbax.export takes them as additional signatures.
+
+    Args:
+      methods: what to write.
+      pool: the state of the session methods.
+      weights: by bundle name; those that no method reads are left out.
+      folder: is made.
+      platforms: what is lowered for, jax's names.
+      calling_convention: jax.export's version.
+      default: the stateless method that is also `serving_default`.
+    """
+    names = sorted({name for method in methods for name in method.params})
+    options = {"native_serialization_platforms": tuple(platforms)}
+    module = JaxModule(
+        {name: weights[name] for name in names},
+        {method.name: method.apply for method in methods},
+        trainable=False,
+        jax2tf_kwargs={method.name: options for method in methods},
+    )
+    with _calling_convention(calling_convention):
+        configs = [_config(method, pool, default) for method in methods if not method.state]
+        manager = ExportManager(module, configs)
+        state = resident_state(pool.shapes if any(m.state for m in methods) else {})
+        # Any attribute of a tf.Module is tracked.
+        manager.tf_module.state = state  # pyright: ignore[reportAttributeAccessIssue]
+        sessions = {
+            method.name: session_signature(
+                method, method.texts(pool.shapes), module.methods[method.name], dict(state)
+            )
+            for method in methods
+            if method.state
+        }
+        manager.save(str(folder), signature_overrides=sessions)
+
+
+def _config(method: Method, pool: Pool, default: str | None) -> ServingConfig:
+    keys = [method.name, DEFAULT_SIGNATURE] if method.name == default else [method.name]
+    return ServingConfig(
+        signature_key=keys,
+        method_key=method.name,
+        input_signature=[input_specs(method)],
+        tf_preprocessor=_without_state,
+        tf_postprocessor=partial(answer, method.texts(pool.shapes)),
+    )
+
+
+def _without_state(inputs: dict[str, tf.Tensor]) -> dict[str, dict[str, tf.Tensor]]:
+    return {"inputs": inputs, "state": {}}
+
+
+@contextmanager
+def _calling_convention(version: int) -> Iterator[None]:
+    """jax.export's calling convention; TensorFlow traces while it saves, so it is process-wide."""
+    name = "jax_export_calling_convention_version"
+    before = getattr(jax.config, name)
+    jax.config.update(name, version)
+    try:
+        yield
+    finally:
+        jax.config.update(name, before)

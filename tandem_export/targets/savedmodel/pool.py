@@ -1,0 +1,113 @@
+"""The pool of slots: rows of state that stay in the server, addressed by number.
+
+A step function works on a batch of B rows. Around it, a call copies its B rows out of the pool,
+runs, and writes back only the cache positions that the step may have changed:
+
+    pool [N + 1, K, S, H]  --slots-->  batch [B, K, S, H]  --step-->  T positions a row  -->  pool
+
+The pool is read before it is written and written by `dynamic_update_slice` alone: that stays in
+place, so the cost of a call grows with its rows and not with the pool.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+
+from tandem_export.graphs import Graph
+from tandem_export.graphs.spec import Arrays, Shapes
+
+REGISTERS = ("position", "last", "previous", "budget")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pool:
+    """The state that every session signature shares.
+
+    Attributes:
+      slots: N, how many rows callers can hold. Row N is the scratch slot: warm-up, padding and
+        refused calls write there.
+      row: shapes and dtypes of one row, B = 1: caches and registers.
+      vocab_size: token ids are below it.
+    """
+
+    slots: int
+    row: Shapes
+    vocab_size: int
+
+    @property
+    def scratch(self) -> int:
+        """The slot that nobody can hold."""
+        return self.slots
+
+    @property
+    def cache(self) -> int:
+        """Cache positions S."""
+        return self.row["primary_k.00"].shape[2]
+
+    @property
+    def shapes(self) -> Shapes:
+        """Of the whole pool: every state name, `owner` (0 is free) and `epoch` (a scalar)."""
+        whole = {
+            name: jax.ShapeDtypeStruct((self.slots + 1, *leaf.shape[1:]), leaf.dtype)
+            for name, leaf in self.row.items()
+        }
+        owner = jax.ShapeDtypeStruct((self.slots + 1,), jnp.int32)
+        return whole | {"owner": owner, "epoch": jax.ShapeDtypeStruct((), jnp.int32)}
+
+
+def take_rows(whole: jax.Array, slots: jax.Array) -> jax.Array:
+    """Rows `slots` `[B]` of `[N, ...]`, as `[B, ...]`."""
+    rows = [jax.lax.dynamic_slice_in_dim(whole, slots[b], 1) for b in range(slots.shape[0])]
+    return jnp.concatenate(rows)
+
+
+def put_registers(whole: jax.Array, rows: jax.Array, slots: jax.Array) -> jax.Array:
+    """`[N]` with `rows` `[B]` written at `slots` `[B]`."""
+    for b in range(slots.shape[0]):
+        whole = jax.lax.dynamic_update_slice_in_dim(whole, rows[b : b + 1], slots[b], 0)
+    return whole
+
+
+def put_positions(
+    whole: jax.Array, rows: jax.Array, slots: jax.Array, start: jax.Array, count: int
+) -> jax.Array:
+    """The cache `[N, K, S, H]` with positions `start .. start + count - 1` of `[B, K, S, H]`."""
+    K, H = whole.shape[1], whole.shape[3]
+    # Both slices are clamped alike at the end of the cache.
+    for b in range(slots.shape[0]):
+        new = jax.lax.dynamic_slice(rows, (b, 0, start[b], 0), (1, K, count, H))
+        whole = jax.lax.dynamic_update_slice(whole, new, (slots[b], 0, start[b], 0))
+    return whole
+
+
+def written_positions(graph: Graph, pool: Pool, inputs: Arrays, rows: Arrays) -> tuple:
+    """(start `[B]`, count) of the cache positions that a call of `graph` may change.
+
+    A round writes its block of W at `position`; an independent drafter also catches up on the token
+    before it.
+    """
+    assert graph.width is not None
+    if graph.role in ("round", "round_router"):
+        return jnp.maximum(rows["position"] - 1, 0), min(graph.width + 1, pool.cache)
+    return inputs["start"], graph.width
+
+
+def run_on_slots(
+    graph: Graph, pool: Pool, params: Arrays, state: Arrays, inputs: Arrays
+) -> tuple[Arrays, Arrays]:
+    """Runs `graph` on the rows `inputs["slots"]`: its outputs, and the new pool of its state."""
+    slots = inputs["slots"]
+    own = {name: inputs[name] for name in graph.inputs}
+    rows = {name: take_rows(state[name], slots) for name in graph.state}
+    start, count = written_positions(graph, pool, own, rows)
+    outputs, after = graph.function(params, rows, own)
+    new = {}
+    for name, value in after.items():
+        if name in REGISTERS:
+            new[name] = put_registers(state[name], value, slots)
+        else:
+            new[name] = put_positions(state[name], value, slots, start, count)
+    return outputs, new

@@ -1,0 +1,144 @@
+"""Clients against the stand-in: TensorFlow Serving's API in Python, over the same loader."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tandem_export.errors import ConfigError, RequestError, ServingError
+from tandem_export.serving import ClientOptions, Interrupted, NotHeld, connect
+from tandem_export.serving.stand_in import StandIn
+from tests.serving.bundles import every_role, local, model_folder, rounds_only
+from tests.serving.calls import floats, generating, ints, sampling
+
+PROMPTS = [[3], [1, 2, 3, 4]]
+FAST = ClientOptions(deadline=120, retries=1, backoff=0.01)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[StandIn]:
+    made = StandIn(model_folder(every_role()), "tandem")
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module", params=["grpc", "rest"])
+def client(request, server):
+    address = server.grpc_address if request.param == "grpc" else server.rest_address
+    made = connect(address, model="tandem", options=FAST)
+    yield made
+    made.close()
+
+
+def test_the_signatures_are_those_of_the_model(client) -> None:
+    assert client.signatures == local("every").signatures
+
+
+@pytest.mark.parametrize("signature", ["generate_b2_s4", "serving_default"])
+def test_generate_answers_as_in_process(client, signature) -> None:
+    inputs = generating(PROMPTS, 4, 8, temperature=floats(0, 0.8), rule=ints(0, 1))
+    want, got = local("every").call(signature, inputs), client.call(signature, inputs)
+    assert want["count"].tolist() == [8, 8]
+    assert set(got) == set(want)
+    for name, value in want.items():
+        assert (got[name].dtype, got[name].shape) == (value.dtype, value.shape)
+        np.testing.assert_array_equal(got[name], value)
+
+
+def test_a_signature_with_one_output_keeps_its_name(client) -> None:
+    logits = np.random.default_rng(0).normal(size=(2, 17)).astype(np.float32)
+    want = local("every").call("router_b2", {"logits": logits})
+    np.testing.assert_allclose(
+        client.call("router_b2", {"logits": logits})["acceptance"], want["acceptance"], rtol=1e-6
+    )
+
+
+BAD = {
+    "long-prompt": ({"length": ints(5, 1)}, r"`length` must be within 1 \.\. 4. Got: 5 \(row 0\)"),
+    "empty-prompt": ({"length": ints(1, 0)}, r"`length` must be within .*Got: 0 \(row 1\)"),
+    "token": ({"tokens": np.array([[3, 0, 0, 0], [1, 17, 3, 4]], np.int32)}, r"Got: 17 \(row 1\)"),
+    "temperature": ({"temperature": floats(0, -1)}, r"`temperature` .*Got: -1 \(row 1\)"),
+    "too-many": ({"max_new_tokens": ints(9, 1)}, r"`max_new_tokens` must be within 0 \.\. 8"),
+    "stop": ({"stop_tokens": np.full((2, 8), -2, np.int32)}, r"`stop_tokens` .* -1 \.\. 16"),
+}
+
+
+@pytest.mark.parametrize(("changed", "text"), BAD.values(), ids=BAD)
+def test_a_bad_generate_says_which_row_breaks_which_rule(client, changed, text) -> None:
+    with pytest.raises(RequestError, match=text):
+        client.call("generate_b2_s4", generating(PROMPTS, 4, 8) | changed)
+
+
+def test_what_stands_behind_a_prompt_does_not_matter(client) -> None:
+    inputs = generating([[3], [1, 2]], 4, 8)
+    other = inputs["tokens"].copy()
+    other[:, 2:] = -5
+    want, got = (
+        client.call("generate_b2_s4", inputs | {"tokens": t}) for t in (inputs["tokens"], other)
+    )
+    np.testing.assert_array_equal(got["tokens"], want["tokens"])
+
+
+def test_a_slot_of_another_is_told_apart(client) -> None:
+    with pytest.raises(NotHeld):
+        client.call("round_b2_g3", {"slots": ints(0, 8), "owner": ints(5), **sampling(2)})
+
+
+def test_another_models_name_is_refused(server) -> None:
+    for address in (server.grpc_address, server.rest_address):
+        with pytest.raises(ServingError, match=r"NOT_FOUND|404"):
+            connect(address, model="other", options=FAST)
+
+
+@pytest.mark.parametrize("scheme", ["grpc", "http"])
+def test_a_server_that_is_not_there(scheme) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        address = f"{scheme}://127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(Interrupted, match="is the server up"):
+            connect(address, model="tandem", options=FAST)
+
+
+@pytest.mark.parametrize("scheme", ["grpc", "http"])
+def test_a_server_that_never_answers_hits_the_deadline(scheme) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"{scheme}://127.0.0.1:{silent.getsockname()[1]}"
+        options = ClientOptions(deadline=0.3, retries=0)
+        with pytest.raises(Interrupted, match=r"within 0\.3 s"):
+            connect(address, model="tandem", options=options)
+
+
+@pytest.mark.parametrize("address", ["localhost:8500", "ftp://localhost", "grpc://"], ids=str)
+def test_an_address_names_its_scheme_and_host(address) -> None:
+    with pytest.raises(ConfigError, match="SCHEME://HOST:PORT"):
+        connect(address, model="tandem")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"deadline": 0}, {"retries": -1}, {"backoff": 0}],
+    ids=["deadline", "retries", "backoff"],
+)
+def test_options_check_themselves(options) -> None:
+    with pytest.raises(ConfigError, match=next(iter(options))):
+        ClientOptions(**options)
+
+
+def test_a_tls_channel_trusts_the_given_certificate_only() -> None:
+    """The pair in `certificate/` is self-signed for localhost and made for this test."""
+    folder = Path(__file__).with_name("certificate")
+    key, certificate = ((folder / f"{n}.pem").read_bytes() for n in ("key", "certificate"))
+    made = StandIn(model_folder(rounds_only()), "tandem", tls=(key, certificate))
+    try:
+        trusting = ClientOptions(root_certificates=certificate, retries=0)
+        client = connect(made.grpc_address, model="tandem", options=trusting)
+        assert client.signatures == local("rounds").signatures
+        client.close()
+        with pytest.raises(Interrupted):
+            connect(made.grpc_address, model="tandem", options=FAST)
+    finally:
+        made.close()

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from tensorflow.core.protobuf import saved_model_pb2
+
+from tandem_export.errors import ConfigError
+from tandem_export.graphs import plan_graphs
+from tandem_export.serving import LocalModel
+from tandem_export.targets import SavedModelOptions
+from tandem_export.targets.savedmodel.build import plan
+from tests.runtime.executors.bundles import CONFIGS
+from tests.serving.bundles import EVERY_ROLE, ROUNDS, build_tiny, model_folder
+
+
+@pytest.fixture(scope="module")
+def generate_only():
+    """`generate` alone, at two batch buckets, for an older server; checked when it is built."""
+    options = dataclasses.replace(ROUNDS, roles=("generate", "router"), batch=(1, 2), max_new=4)
+    asked = SavedModelOptions(version=7, model="pair", calling_convention=9)
+    return build_tiny("generate", options, ("savedmodel",), asked, check_values=True)
+
+
+def test_the_manifest_says_what_a_server_needs(generate_only) -> None:
+    facts = generate_only.manifest.targets["savedmodel"]
+    differences, tested = facts.pop("differences"), facts.pop("tested_tensorflow")
+    assert facts == {
+        "folder": "savedmodel/7",
+        "model": "pair",
+        "version": 7,
+        "slots": 8,
+        "calling_convention_version": 9,
+        "stablehlo_version": "1.1.0",
+        "minimum_tensorflow": "2.16",
+        "default": "generate_b1_s4",
+        "signatures": ["generate_b1_s4", "generate_b2_s4", "router_b1", "router_b2"],
+    }
+    assert set(differences) == {"router_b1"}
+    assert tuple(map(int, tested.split(".")[:2])) >= (2, 16)
+    assert generate_only.manifest.not_after["savedmodel"] is not None
+
+
+def test_modules_are_for_the_asked_versions(generate_only) -> None:
+    data = (model_folder(generate_only) / "saved_model.pb").read_bytes()
+    model = saved_model_pb2.SavedModel.FromString(data)
+    calls = [
+        node
+        for function in model.meta_graphs[0].graph_def.library.function
+        for node in function.node_def
+        if node.op == "XlaCallModule"
+    ]
+    assert len(calls) == 4, "one module a signature; serving_default shares its"
+    assert {node.attr["version"].i for node in calls} == {9}
+    assert all(b"StableHLO_v1.1.0" in node.attr["module"].s[:64] for node in calls)
+    assert b"tandem_export/" not in data, "no paths of the machine that built it"
+
+
+def test_weights_are_stored_once_and_no_state(generate_only) -> None:
+    used = {spec.name for graph in generate_only.manifest.graphs for spec in graph.params}
+    weights = generate_only.weights()
+    size = sum(weights[name].nbytes for name in used)
+    variables = model_folder(generate_only) / "variables"
+    # A tiny model: the object graph beside the tensors is a few kB whatever their size.
+    assert size <= (variables / "variables.data-00000-of-00001").stat().st_size < size + 20_000
+    model = LocalModel(model_folder(generate_only))
+    assert set(model.signatures) == {
+        *generate_only.manifest.targets["savedmodel"]["signatures"],
+        "serving_default",
+    }
+    model.close()
+
+
+def test_steps_need_insert() -> None:
+    options = dataclasses.replace(EVERY_ROLE, roles=("round",))
+    with pytest.raises(ConfigError, match="`roles` must have 'insert' for sessions"):
+        plan(plan_graphs(CONFIGS["tandem"], options), SavedModelOptions())
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"slots": 0}, "`slots` must be at least 1"),
+        ({"version": 0}, "`version` must be at least 1"),
+        ({"calling_convention": 8}, r"must be one of \[9, 10\]. Got: 8"),
+    ],
+    ids=["slots", "version", "convention"],
+)
+def test_options_check_themselves(options, text) -> None:
+    with pytest.raises(ConfigError, match=text):
+        SavedModelOptions(**options)
