@@ -40,10 +40,10 @@ class GraphRecord:
       params, state, inputs: the arguments in order: all of params, then state, then inputs, each
         sorted by name. `state` is donated.
       outputs: the results in order; the new state follows them, in the order of `state`.
-      files: form -> path: `jax_export` and `stablehlo`, or `onnx`, or `savedmodel`. Names are unique
-        in a form. In the form `onnx` the contract is `rows`: `state` is read, not donated and not
-        returned; the outputs `rows.<state name>` are what the caller writes into it. In the form
-        `savedmodel` the graph is a signature, and `state` stays in the server
+      files: form -> path: `jax_export` and `stablehlo`, or `onnx`, or `savedmodel`. Names are
+        unique in a form. In the form `onnx` the contract is `rows`: `state` is read, not donated
+        and not returned; the outputs `rows.<state name>` are what the caller writes into it. In the
+        form `savedmodel` the graph is a signature, and `state` stays in the server
         (docs/tf-serving.md).
       calling_convention_version: jax.export's, of the `jax_export` form; else None.
       stablehlo_version: the version that the portable artifact targets, such as `1.15.0`, or None.

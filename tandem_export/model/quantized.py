@@ -101,6 +101,7 @@ def quantized_shapes(
 
 def joined(params: Mapping[str, Any]) -> dict[str, Any]:
     """The parameters with every int8 matrix and its scale as one `Int8`; others as they are."""
-    pairs = {n: scale_name(n) for n in params if n.endswith(".weight") and scale_name(n) in params}
+    stored = [name for name, value in params.items() if value.dtype == jnp.int8]
+    pairs = {name: scale_name(name) for name in stored if scale_name(name) in params}
     kept = {name: value for name, value in params.items() if name not in pairs.values()}
     return kept | {name: Int8(params[name], params[scale]) for name, scale in pairs.items()}

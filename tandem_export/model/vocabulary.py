@@ -26,7 +26,7 @@ class Vocabulary(nnx.Module):
     def row_of(self, tokens: Int[Array, "*T"]) -> Int[Array, "*T"]:
         """The drafter's embedding rows of the primary's token ids."""
         rows = self.rows[...][tokens]
-        return jnp.where(rows >= 0, rows, ~rows)
+        return jnp.where(rows >= 0, rows, -1 - rows)
 
     def spread(self, logits: Float[Array, "M V_drafter"]) -> Float[Array, "M V"]:
         """Logits over the primary's vocabulary; probability zero for what the drafter lacks.
