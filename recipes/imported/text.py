@@ -33,7 +33,7 @@ def load_windows(checkpoint: Checkpoint, cache: Path, count: int) -> Windows:
     stored = np.load(cache)
     return Windows(
         train=_spread(stored["train"], count),
-        held_out=_spread(stored["held_out"], HELD_OUT_WINDOWS),
+        held_out=_spread(stored["held_out"], min(count, HELD_OUT_WINDOWS)),
     )
 
 

@@ -8,6 +8,7 @@ length, a JSON header, the tensors back to back.
 from __future__ import annotations
 
 import json
+import mmap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,6 +60,19 @@ def write_weights(path: Path, tensors: Mapping[str, Any], dtype: str | None) -> 
             # asarray, not ascontiguousarray: that one turns a scalar into a vector.
             whole = np.asarray(tensors[name], kinds[name], order="C")
             file.write(whole.reshape(-1).view(np.uint8).data)
+            forget_pages(tensors[name])
+
+
+def forget_pages(tensor: Any) -> None:
+    """Hands back the memory of what was read of the mapped file behind `tensor`, if there is one.
+
+    The array stays what it is: a page that is read again comes from the file.
+    """
+    while isinstance(tensor, np.ndarray):
+        tensor = tensor.base
+    source = tensor.obj if isinstance(tensor, memoryview) else tensor
+    if isinstance(source, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        source.madvise(mmap.MADV_DONTNEED)
 
 
 def _stored(name: str, own: np.dtype, dtype: str | None) -> np.dtype:

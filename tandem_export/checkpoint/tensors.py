@@ -13,7 +13,7 @@ import ml_dtypes
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from tandem_export.bundle.weights import write_weights
+from tandem_export.bundle.weights import forget_pages, write_weights
 from tandem_export.config import TandemConfig
 from tandem_export.errors import CheckpointError
 
@@ -175,6 +175,7 @@ def check_same(expected: Mapping[str, Any], found: Mapping[str, np.ndarray]) -> 
             raise CheckpointError(
                 f"tensor `{name}` must have the same values. Got: {different} bytes that differ"
             )
+        forget_pages(found[name])
 
 
 def _dtype(array: np.ndarray) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import jax
@@ -17,6 +18,7 @@ from tandem_export.targets.errors import ValueMismatchError
 # compilers that fuse the two modules differently.
 TOLERANCE = {"float32": 1e-5, "bfloat16": 2e-2, "float16": 2e-3}
 _SEED = 20240213
+_ALIGNMENT = 64  # bytes
 # Only the meaning of the modules is compared, and this halves the time to compile them.
 _CPU_OPTIONS = {"xla_backend_optimization_level": 0}
 
@@ -30,10 +32,18 @@ def _draw(leaf: jax.ShapeDtypeStruct, rng: np.random.Generator) -> np.ndarray:
     if np.issubdtype(leaf.dtype, np.integer) or leaf.dtype == bool:
         return rng.integers(1, 3, leaf.shape).astype(leaf.dtype)
     # In float32 and in place: a large model's embedding is half of its weights.
-    value = rng.random(leaf.shape, np.float32)
+    value = rng.random(dtype=np.float32, out=_aligned(leaf.shape))
     value *= 0.9
     value += 0.05
     return value.astype(leaf.dtype, copy=False)
+
+
+def _aligned(shape: tuple[int, ...]) -> np.ndarray:
+    """An empty float32 array at an address that jax takes over without a copy."""
+    size = math.prod(shape) * 4
+    memory = np.empty(size + _ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % _ALIGNMENT
+    return memory[start : start + size].view(np.float32).reshape(shape)
 
 
 def _draw_param(leaf: jax.ShapeDtypeStruct, rng: np.random.Generator) -> jax.Array:
@@ -68,7 +78,11 @@ def check_values(exported: export.Exported, graph: Graph) -> float:
 
 def _run(function: Any, values: tuple[Any, ...]) -> Any:
     options = _CPU_OPTIONS if jax.default_backend() == "cpu" else None
-    return jax.tree.map(np.asarray, jax.jit(function, compiler_options=options)(*values))
+    compiled: Any = jax.jit(function, compiler_options=options)
+    try:
+        return jax.tree.map(np.asarray, compiled(*values))
+    finally:
+        compiled.clear_cache()  # or every graph of a build stays in memory
 
 
 def _difference(where: str, want: np.ndarray, got: np.ndarray) -> float:

@@ -7,7 +7,13 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from tandem_export.bundle.weights import locate_weights, map_weights, numpy_dtype, write_weights
+from tandem_export.bundle.weights import (
+    forget_pages,
+    locate_weights,
+    map_weights,
+    numpy_dtype,
+    write_weights,
+)
 from tandem_export.errors import BundleError
 
 TENSORS = {
@@ -106,3 +112,12 @@ def test_a_tensors_place_is_where_its_bytes_lie(tmp_path):
         assert (place.dtype, place.shape) == (tensor.dtype, tensor.shape)
         assert data[place.offset : place.offset + place.length] == tensor.tobytes()
     assert min(place.offset for place in places.values()) % 64 == 0
+
+
+def test_forgotten_pages_are_read_again(tmp_path) -> None:
+    tensors = {"a": np.arange(4096, dtype=np.float32), "b": np.ones(3, np.float32)}
+    write_weights(tmp_path / "w", tensors, None)
+    mapped = map_weights(tmp_path / "w")
+    for name, tensor in (*mapped.items(), *tensors.items()):
+        forget_pages(tensor)
+        assert (tensor == tensors[name]).all()

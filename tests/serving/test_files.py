@@ -3,14 +3,18 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from google.protobuf import text_format
-from tensorflow_serving.config import model_server_config_pb2
+from tensorflow_serving.config import model_server_config_pb2 as config
 
 from tandem_export.serving import messages
 from tandem_export.serving.files import WARMUP, write_serving_files
 from tests.serving.bundles import SLOTS, local, model_folder, rounds_only
+
+# protobuf makes its classes when the module is loaded.
+_SERVER_CONFIG: Any = getattr(config, "ModelServerConfig")  # noqa: B009
 
 
 def test_every_warm_up_request_is_good_and_touches_no_slot() -> None:
@@ -28,7 +32,7 @@ def test_every_warm_up_request_is_good_and_touches_no_slot() -> None:
 
 def test_the_models_config_is_one_that_the_server_parses() -> None:
     text = (model_folder(rounds_only()).parent / "models.config").read_text()
-    parsed = text_format.Parse(text, model_server_config_pb2.ModelServerConfig())
+    parsed = text_format.Parse(text, _SERVER_CONFIG())
     (only,) = parsed.model_config_list.config
     assert (only.name, only.base_path, only.model_platform) == (
         "tandem",

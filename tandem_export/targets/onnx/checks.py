@@ -52,8 +52,8 @@ def check_file(path: Path, graph: Graph, places: Mapping[str, TensorPlace]) -> N
     _check_values(graph.name, "inputs", model.graph.input, graph.state | graph.inputs)
     _check_values(graph.name, "outputs", model.graph.output, outputs)
     _check_weights(graph, model, places)
-    _check_operators(graph.name, model)
     _check_einsums(graph, model)
+    _check_operators(graph.name, model)
 
 
 def _check_values(graph: str, part: str, values: Any, want: Mapping[str, Any]) -> None:

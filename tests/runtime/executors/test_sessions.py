@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 
 import numpy as np
@@ -10,8 +11,11 @@ from jax import export
 
 import tandem_export
 from tandem_export.errors import ConfigError, RequestError, ServingError
+from tandem_export.parity import VerifyOptions, verify
 from tandem_export.runtime import Engine, SamplingParams, limits_of
 from tandem_export.runtime.executors.sessions import SessionExecutor
+from tandem_export.runtime.executors.tensorflow import tensorflow_executor
+from tandem_export.runtime.executors.tf_serving import tf_serving_executor
 from tandem_export.serving import Interrupted, LocalModel, connect
 from tandem_export.serving.stand_in import StandIn
 from tests.serving.bundles import every_role, local, model_folder
@@ -235,4 +239,4 @@ def test_the_bundle_verifies_as_p0_under_tensorflow() -> None:
     asked = VerifyOptions(executor="tensorflow", prompts=4, max_new_tokens=8, samples=500)
     report = verify(every_role().path, asked, prompts=PROMPTS)
     assert report.parity == "P0"
-    assert report.ok
+    assert report.passed

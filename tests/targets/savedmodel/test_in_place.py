@@ -1,42 +1,77 @@
-"""What TensorFlow makes of the state: a call that writes a few positions copies no pool.
-
-The compiled module's text cannot be had from a session. A copy would show in the time: the large
-pool has 50 MB of caches, some 10 ms to copy, and a call on one slot takes less than 1 ms.
-"""
+"""What TensorFlow's compiler makes of the state: no signature copies a pool."""
 
 from __future__ import annotations
 
-import dataclasses
-import time
-from contextlib import closing
+import re
+from functools import cache
+from typing import Any
 
-import numpy as np
+import pytest
+import tensorflow as tf
+from jax.experimental import jax2tf
 
-from tandem_export.serving import LocalModel
+from tandem_export.graphs import BuildOptions, plan_graphs
+from tandem_export.serving.protocol import warmup_inputs
 from tandem_export.targets import SavedModelOptions
-from tests.serving.bundles import ROUNDS, build_tiny, model_folder
-from tests.serving.calls import ints
+from tandem_export.targets.savedmodel.build import plan
+from tandem_export.targets.savedmodel.methods import Method
+from tandem_export.targets.savedmodel.pool import Pool
+from tandem_export.targets.savedmodel.resources import resident_state
+from tests.runtime.executors.bundles import CONFIGS
 
-SMALL, LARGE = 8, 2048
+ROLES = ("prefill", "insert", "primary_block", "drafter_step", "round", "round_router")
+CALLS = [
+    ("tandem", "prefill_b1_t4"),
+    ("tandem", "insert"),
+    ("tandem", "primary_block_b2_t4"),
+    ("tandem", "round_b2_g3"),
+    ("tandem", "round_b2_g0"),
+    ("independent", "prefill_b1_t4"),
+    ("independent", "drafter_step_b2_t2"),
+    ("independent", "round_b2_g3"),
+]
 
 
-def load(slots: int) -> LocalModel:
-    options = dataclasses.replace(ROUNDS, roles=("prefill", "insert"))
-    bundle = build_tiny(f"pool{slots}", options, ("savedmodel",), SavedModelOptions(slots=slots))
-    return LocalModel(model_folder(bundle))
+@cache
+def planned(kind: str) -> tuple[dict[str, Method], Pool, dict[str, Any]]:
+    options = BuildOptions(
+        batch=(2,), gamma=(3,), prompt=(4,), cache=32, platforms=("cpu",), roles=ROLES
+    )
+    graphs = plan_graphs(CONFIGS[kind], options)
+    methods, pool = plan(graphs, SavedModelOptions(slots=6))
+    params = {name: leaf for graph in graphs for name, leaf in graph.params.items()}
+    return {method.name: method for method in methods}, pool, params
 
 
-def prefill_seconds(model: LocalModel, slots: int) -> float:
-    block = {"tokens": np.array([[1, 2, 3, 4]], np.int32), "start": ints(8)}
-    begin = time.perf_counter()
-    model.call("prefill_b1_t4", block | {"slots": ints(slots), "owner": ints(1)})
-    return time.perf_counter() - begin
+def compiled_text(method: Method, pool: Pool, params: dict[str, Any]) -> str:
+    """The module that TensorFlow compiles for a call over resident state."""
+    leaves = {name: params[name] for name in method.params}
+    weights = {n: tf.Variable(tf.zeros(leaf.shape, leaf.dtype)) for n, leaf in leaves.items()}
+    state = resident_state(pool.shapes)
+    convert = jax2tf.convert(method.apply, with_gradient=False)
+
+    def step(inputs):
+        read = {name: state[name].read() for name in method.state}
+        done = convert(dict(weights), {"inputs": inputs, "state": read})
+        for name, value in done["state"].items():
+            state[name].assign(value)
+        return {"outputs": done["outputs"], "problem": done["problem"]}
+
+    made = warmup_inputs(method.inputs, pool.scratch)
+    inputs = {name: tf.constant(value) for name, value in made.items()}
+    compiled: Any = tf.function(step, jit_compile=True, autograph=False)
+    return compiled.experimental_get_compiler_ir(inputs)(stage="optimized_hlo")
 
 
-def test_the_cost_of_a_call_does_not_grow_with_the_pool() -> None:
-    with closing(load(SMALL)) as small, closing(load(LARGE)) as large:
-        turns = [(prefill_seconds(small, SMALL), prefill_seconds(large, LARGE)) for _ in range(40)]
-    # The fastest turns: whatever else the machine does only adds to the others.
-    fastest = [min(seconds) for seconds in zip(*turns, strict=True)]
-    ratio = fastest[1] / fastest[0]
-    assert ratio < 4, f"a pool of {LARGE} slots makes a call {ratio:.1f} times slower: {fastest} s"
+@pytest.mark.parametrize(("kind", "name"), CALLS, ids=[f"{a}-{b}" for a, b in CALLS])
+def test_no_call_copies_a_cache_of_the_pool(kind, name) -> None:
+    methods, pool, params = planned(kind)
+    text = compiled_text(methods[name], pool, params)
+    whole = {leaf.shape for name, leaf in pool.shapes.items() if len(leaf.shape) == 4}
+    shapes = "|".join(",".join(map(str, shape)) for shape in sorted(whole))
+    assert re.search(rf"f32\[(?:{shapes})\]\S* parameter", text), "the pool is an argument"
+    assert re.findall(rf"= f32\[(?:{shapes})\]\S* copy(?:-start)?\(.*", text) == []
+    aliased = re.search(r"input_output_alias={(.*?)}, alias", text)
+    caches = [name for name in methods[name].state if name in pool.row and "_" in name]
+    assert aliased is not None
+    assert aliased[1].count("may-alias") >= len(caches)
