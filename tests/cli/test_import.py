@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.test_commands import KEPT, run
-from tests.parity.bundles import shared_checkpoint
+from tests.parity.bundles import shared_bundle, shared_checkpoint
 
 BUCKETS = ("--batch", 1, "--gamma", 2, "--prompt", 4, "--cache", 32, "--max-new", 4)
 ROLES = ("--graphs", "prefill,insert,round", "--platform", "cpu")
@@ -24,7 +24,7 @@ def test_chat_template_goes_from_import_to_generate(tmp_path: Path) -> None:
     template = tmp_path / "chat.jinja"
     text = "{% for m in messages %}{{ {'system': 'w3', 'user': 'w5'}[m.role] }} {{ m.content }} "
     template.write_text(text + "{% endfor %}{% if add_generation_prompt %}w7{% endif %}")
-    pair, bundle, plain = (tmp_path / name for name in ("pair", "bundle", "plain"))
+    pair, bundle = tmp_path / "pair", tmp_path / "bundle"
     source = shared_checkpoint()
     options = ("--drafter", source, "--chat-template", template, "--end-tokens", "w16")
     made = run("import", source, *options, "--out", pair, "--json")
@@ -46,8 +46,7 @@ def test_chat_template_goes_from_import_to_generate(tmp_path: Path) -> None:
     (bundle / "chat_template.jinja").write_text("{{ other }}")
     damaged = run("generate", bundle, "w9", "--chat", *same)
     assert damaged.exit_code == 2 and "chat_template.jinja" in damaged.stdout
-    run("build", source, "--out", plain, *BUCKETS, *ROLES)
-    without = run("generate", plain, "w9", "--chat", *KEPT)
+    without = run("generate", shared_bundle(), "w9", "--chat", *KEPT)
     assert without.exit_code == 2 and "has no chat template" in without.stderr
 
 

@@ -23,7 +23,7 @@ OPTIONS = BuildOptions(
     prompt=(4,),
     cache=16,
     platforms=("cpu",),
-    roles=("prefill", "insert", "primary_block", "drafter_step", "router", "round_router"),
+    roles=("drafter_step", "router"),
 )
 
 

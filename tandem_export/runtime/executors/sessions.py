@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from tandem_export.bundle import Bundle
+from tandem_export.bundle import Bundle, GraphRecord
 from tandem_export.errors import ServingError
 from tandem_export.runtime.executor import (
     Counters,
@@ -198,9 +198,9 @@ class SessionExecutor:
     def _replay(self, held: Held) -> None:
         """Builds every row up again from what it has committed.
 
-        The prompt goes the way it went before. The answer is run through the primary at the width
-        of its rounds, which gives the very cache rows that the rounds had; an independent drafter's
-        own rows come from a prefill of the same tokens.
+        The prompt goes the way it went before. The answer is prefilled, which an independent
+        drafter's rows need, and then run through the primary at the width of its rounds, which
+        gives the very cache rows that the rounds had (P1 in a model without such a block).
         """
         for slot, row in enumerate(self._rows):
             if row is None:
@@ -220,11 +220,16 @@ class SessionExecutor:
         history, begin = row.history, len(row.prefix.tokens)
         for at, width in prefill_chunks(len(history) - begin, self._widths, self.cache - begin):
             self._chunk(held, f"prefill_b1_t{width}", history, begin + at, width)
-        if row.width is None:
+        block = next(
+            (g for g in self._bundle.manifest.graphs if self._is_block(g, row.width)), None
+        )
+        if block is None or row.width is None:
             return
-        name = self._name("primary_block", width=row.width)
         for at in blocks(begin, len(history), row.width, self.cache):
-            self._chunk(held, name, history, at, row.width)
+            self._chunk(held, block.name, history, at, row.width)
+
+    def _is_block(self, graph: GraphRecord, width: int | None) -> bool:
+        return (graph.role, graph.batch, graph.width) == ("primary_block", self.batch, width)
 
     def _chunk(self, held: Held, name: str, tokens: Sequence[int], at: int, width: int) -> None:
         """Runs `width` tokens from place `at` on the staging slot; other rows are padding."""
