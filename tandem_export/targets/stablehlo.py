@@ -31,6 +31,8 @@ _PRODUCER = re.compile(rb"StableHLO_v(\d+\.\d+\.\d+)\0")
 
 # Tracing holds the interpreter anyway, and the warning filters below are the process's.
 _TRACING = threading.Lock()
+# Bytes of parameters from which on graphs are checked one after the other.
+_LARGE = 1 << 28
 
 # (graphs finished, graphs in all, name of the one just finished)
 Progress = Callable[[int, int, str], None]
@@ -55,7 +57,8 @@ def build_stablehlo(
 ) -> None:
     """Exports, checks and writes every graph; the arguments are those of `export_graph`.
 
-    Graphs are compiled for their check on all cores; they are written in the order given.
+    Graphs are compiled for their check on all cores, those of a large model one after the other;
+    they are written in the order given.
 
     Raises:
       ExportError: a graph failed its check; see `export_graph`.
@@ -64,7 +67,7 @@ def build_stablehlo(
     def make(graph: Graph) -> ExportedGraph:
         return export_graph(graph, platforms, check_values=check_values)
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(_workers(graphs)) as pool:
         try:
             for index, made in enumerate(pool.map(make, graphs)):
                 writer.add_graph(made.record, jax_export=made.jax_export, stablehlo=made.stablehlo)
@@ -72,6 +75,12 @@ def build_stablehlo(
                     progress(index + 1, len(graphs), made.record.name)
         finally:  # after a failure, what has not begun never will
             pool.shutdown(cancel_futures=True)
+
+
+def _workers(graphs: Sequence[Graph]) -> int:
+    """Every graph that is checked has random parameters of its own in memory."""
+    sizes = [sum(leaf.size * leaf.dtype.itemsize for leaf in g.params.values()) for g in graphs]
+    return 1 if max(sizes, default=0) > _LARGE else os.cpu_count() or 1
 
 
 def export_graph(
