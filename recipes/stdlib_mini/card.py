@@ -17,8 +17,6 @@ from typing import Any
 import click
 
 import tandem_export
-from recipes.stdlib_mini.pilot import break_even, predicted
-from recipes.stdlib_mini.shapes import PAIR
 from tandem_export.checkpoint import read_checkpoint
 from tandem_export.data import demo_path
 from tandem_export.graphs import BuildOptions
@@ -97,30 +95,15 @@ def _loop_table(rows: list[dict[str, Any]]) -> str:
     return _table(header, body)
 
 
-def _shape_table(pilot: dict[str, Any], acceptance: float) -> str:
-    """Cost and short-run quality per shape, and the acceptance that would make it the better."""
-    header = ["shape", "c, batch 1", "c, batch 4", "relative accuracy", "relative TV"]
-    header += [f"break-even, batch {batch}" for batch in pilot["times"]]
-    chosen = f"{PAIR.drafter.num_layers}x{PAIR.drafter.width}"
+def _shape_table(pilot: dict[str, Any]) -> str:
+    header = ["shape", "relative accuracy", "relative TV", "batch 1", "batch 4"]
     body = []
     for row in pilot["rows"]:
-        cells = [row["shape"], row["c_b1"], row["c_b4"], *row["tandem"]]
-        for times in pilot["times"].values():
-            same = next(shape for shape in times if shape.startswith(chosen))
-            speed, _ = predicted(acceptance, times, same)
-            cells.append(break_even(speed, times, row["shape"]))
-        body.append(cells)
+        speeds = [
+            f"{speed:.2f} (gamma {gamma})" for speed, gamma in (row["batch 1"], row["batch 4"])
+        ]
+        body.append([row["shape"], row["relative_accuracy"], row["relative_tv"], *speeds])
     return _table(header, body)
-
-
-def _final_acceptance(measures: dict[str, Any]) -> float:
-    """Relative accuracy of the finished Tandem-Distil at block length 4."""
-    rows = measures["table"]
-    return next(
-        row["relative_accuracy"]
-        for row in rows
-        if row["drafter"] == "Tandem-Distil" and row["block"] == 4
-    )
 
 
 def _losses(out: Path) -> str:
@@ -134,6 +117,7 @@ def _losses(out: Path) -> str:
 def card(out: Path, loop: list[dict[str, Any]]) -> str:
     """The card's text."""
     measures = json.loads((out / "measures.json").read_text())
+    pilot = json.loads((out / "pilot.json").read_text())
     router = measures["router"]
     bins = [[f"{b['from']:.1f}", b["tokens"], b["predicted"], b["real"]] for b in router["bins"]]
     return (
@@ -143,10 +127,8 @@ def card(out: Path, loop: list[dict[str, Any]]) -> str:
         .format(
             paper=_paper_table(measures),
             loop=_loop_table(loop),
-            pilot=_shape_table(
-                json.loads((out / "pilot.json").read_text()), _final_acceptance(measures)
-            ),
-            acceptance=_final_acceptance(measures),
+            pilot=_shape_table(pilot),
+            pilot_steps=pilot["steps"],
             losses=_losses(out),
             bins=_table(["prediction from", "tokens", "mean prediction", "mean 1 - TV"], bins),
             error=router["error"],

@@ -1,7 +1,8 @@
 """How a drafter starts: from the primary's own tensors, its projections by least squares.
 
-A drafter as wide as the primary copies the embedding, the final norm and evenly spaced layers; a
-narrower one takes the principal directions of the embedding.
+A drafter as wide as the primary copies the embedding, the final norm and evenly spaced layers (the
+strongest neurons of their feed-forward, if its own is smaller); a narrower one takes the principal
+directions of the embedding.
 """
 
 from __future__ import annotations
@@ -35,8 +36,21 @@ def _copied(draft: DecoderConfig, big: DecoderConfig, primary: Params) -> Params
     for j, source in enumerate(taken):
         prefix = f"layers.{source}."
         own = {n.removeprefix(prefix): v for n, v in primary.items() if n.startswith(prefix)}
+        own |= _strongest_neurons(own, draft.ff_size)
         copied |= {f"layers.{j}.{name}": value for name, value in own.items()}
     return copied
+
+
+def _strongest_neurons(layer: Params, count: int) -> Params:
+    """A layer's feed-forward cut to the `count` neurons of largest product of norms."""
+    gate, up, down = (np.asarray(layer[f"ff.{x}.weight"]) for x in ("gate", "up", "down"))
+    strength = np.linalg.norm(up, axis=0) * np.linalg.norm(down, axis=1)
+    kept = np.sort(np.argsort(strength)[-count:])
+    return {
+        "ff.gate.weight": gate[:, kept],
+        "ff.up.weight": up[:, kept],
+        "ff.down.weight": down[kept],
+    }
 
 
 def _principal(embedding: np.ndarray, width: int) -> np.ndarray:

@@ -33,11 +33,11 @@ from recipes.stdlib_mini.shapes import independent
 from tandem_export.config import TandemConfig
 from tandem_export.model import Params, bind, initialise
 
-START = Stage("start", steps=800, learning_rate=4e-3, seed=1)
-TANDEM_CE = Stage("tandem_ce", steps=300, learning_rate=2e-3, seed=2)
-TANDEM_DISTIL = Stage("tandem_distil", steps=1600, learning_rate=3e-3, seed=3)
-DISTIL = Stage("distil", steps=1900, learning_rate=3e-3, seed=3)
-ROUTER = Stage("router", steps=250, learning_rate=3e-3, seed=4)
+START = Stage("start", steps=500, learning_rate=3e-3, seed=1)
+TANDEM_CE = Stage("tandem_ce", steps=200, learning_rate=2e-3, seed=2)
+TANDEM_DISTIL = Stage("tandem_distil", steps=2600, learning_rate=3e-3, seed=3)
+DISTIL = Stage("distil", steps=2800, learning_rate=3e-3, seed=3)
+ROUTER = Stage("router", steps=200, learning_rate=3e-3, seed=4)
 
 
 class Trained(NamedTuple):

@@ -31,7 +31,7 @@ from tandem_export.checkpoint import Vocabulary, write_checkpoint
 from tandem_export.config import TandemConfig
 from tandem_export.model import Params, initialise
 
-PRIMARY_STAGE = Stage("primary", steps=5400, learning_rate=2e-3)
+PRIMARY_STAGE = Stage("primary", steps=4600, learning_rate=2e-3)
 BLOCK_LENGTHS = (1, 2, 4, 8)
 PROMPTS, PROMPT_TOKENS = 96, 40
 

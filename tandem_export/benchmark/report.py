@@ -20,6 +20,8 @@ class Measurement:
       seconds: the whole call, prefill included.
       decode_seconds: without prefill and insertion.
       host_seconds: of the decode seconds, those outside the executor's rounds.
+      call_seconds: of those inside them, the ones that calls of empty graphs would take; None where
+        the executor's calls cannot be measured.
       tokens: answered.
       mean_accepted: drafts accepted per round of a row; None where nothing drafts.
       acceptance_at: accepted / drafted for each place in the draft.
@@ -28,6 +30,7 @@ class Measurement:
     seconds: float
     decode_seconds: float
     host_seconds: float
+    call_seconds: float | None
     tokens: int
     mean_accepted: float | None
     acceptance_at: tuple[float, ...]
@@ -42,7 +45,8 @@ class Line:
       slowest, fastest: tokens per second of the slowest and fastest turn.
       speed_up: `tokens_per_second` over that of the primary alone at its best width.
       speed_up_with_prefill: the same over whole calls.
-      host_share: of a round's time, the share outside compiled graphs.
+      host_share: of a round's time, the share outside the executor.
+      call_share: the share that calling the compiled graph takes, its arithmetic apart.
     """
 
     name: str
@@ -55,6 +59,7 @@ class Line:
     mean_accepted: float | None
     acceptance_at: tuple[float, ...]
     host_share: float
+    call_share: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,9 +121,16 @@ def _line(candidate: Candidate, turns: Sequence[Measurement], decode: float, who
         # Counts, not times: the same in every turn.
         mean_accepted=turns[0].mean_accepted,
         acceptance_at=turns[0].acceptance_at,
-        host_share=median(turn.host_seconds / turn.decode_seconds for turn in turns),
+        host_share=_share(turns, "host_seconds") or 0.0,
+        call_share=_share(turns, "call_seconds"),
     )
 
 
 def _rate(turns: Sequence[Measurement], seconds: str) -> float:
     return median(turn.tokens / getattr(turn, seconds) for turn in turns)
+
+
+def _share(turns: Sequence[Measurement], seconds: str) -> float | None:
+    """Median share of the decode time; None if a turn did not measure it."""
+    parts = [(getattr(turn, seconds), turn.decode_seconds) for turn in turns]
+    return median(a / b for a, b in parts) if all(a is not None for a, _ in parts) else None

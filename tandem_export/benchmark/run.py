@@ -13,7 +13,8 @@ from tandem_export.benchmark.startup import measure_startup
 from tandem_export.bundle import Bundle, open_bundle
 from tandem_export.errors import ConfigError
 from tandem_export.parity.prompts import Prompt, encode_prompts
-from tandem_export.runtime import Engine, batches_of, load
+from tandem_export.runtime import Engine, Limits, batches_of, load
+from tandem_export.runtime.admission import round_kind
 from tandem_export.runtime.executors import form_of
 
 # Turns finished, turns in all, what comes next.
@@ -48,13 +49,12 @@ def bench(
     bundle = bundle.in_form(form_of(asked.executor))
     other = None if baseline is None else _open_baseline(baseline, bundle, asked)
     report = progress or _silent
+    bundles = {"own": bundle} | ({} if other is None else {"baseline": other})
     tables, ids = [], []
     for batch in _batches(bundle, asked):
-        engines = {"own": _engine(bundle, batch, asked)}
-        if other is not None:
-            engines["baseline"] = _engine(other, batch, asked)
+        engines = {side: _engine(of, batch, asked) for side, of in bundles.items()}
         ids = _encode(bundle, engines["own"], prompts, asked)
-        tables.append(_alternate(batch, engines, ids, asked, report))
+        tables.append(_alternate(bundles, engines, ids, asked, report))
     startup = measure_startup(path, ids[0], executor=asked.executor) if asked.startup else None
     return Comparison(
         bundle=bundle.manifest.name,
@@ -111,28 +111,48 @@ def _encode(
 
 
 def _alternate(
-    batch: int,
+    bundles: dict[str, Bundle],
     engines: dict[str, Engine],
     prompts: Prompts,
     options: BenchOptions,
     progress: Progress,
 ) -> Table:
-    other = engines["baseline"].limits if "baseline" in engines else None
-    every = candidates(engines["own"].limits, options, other)
+    limits = {side: engine.limits for side, engine in engines.items()}
+    batch = limits["own"].batch
+    every = candidates(limits["own"], options, limits.get("baseline"))
     chosen = [c for c in every if c.family in ("primary", *options.families)]
     turns: list[list[Measurement]] = [[] for _ in chosen]
+    calls = [_call_seconds(bundles[_side(c)], limits[_side(c)], c, options) for c in chosen]
     # One turn more than is kept: the first one compiles and fills caches.
     total = len(chosen) * (options.repetitions + 1)
     for turn in range(total):
         at = turn % len(chosen)
         progress(turn, total, f"batch {batch}: {chosen[at].name}")
-        turns[at].append(_turn(engines, chosen[at], prompts))
+        turns[at].append(_turn(engines, chosen[at], prompts, calls[at]))
     progress(total, total, f"batch {batch}: done")
     return table(batch, chosen, [own[1:] for own in turns])
 
 
-def _turn(engines: dict[str, Engine], candidate: Candidate, prompts: Prompts) -> Measurement:
-    engine = engines["baseline" if candidate.family == "baseline" else "own"]
+def _side(candidate: Candidate) -> str:
+    return "baseline" if candidate.family == "baseline" else "own"
+
+
+def _call_seconds(
+    bundle: Bundle, limits: Limits, candidate: Candidate, options: BenchOptions
+) -> float | None:
+    """Of one fused round; only jax's calls can be measured apart from their graphs."""
+    if options.executor != "jax":
+        return None
+    from tandem_export.benchmark.calls import call_seconds
+
+    kind, _ = round_kind(candidate.params, limits)
+    return call_seconds(bundle.find(kind.role, batch=limits.batch, gamma=kind.gamma))
+
+
+def _turn(
+    engines: dict[str, Engine], candidate: Candidate, prompts: Prompts, call: float | None
+) -> Measurement:
+    engine = engines[_side(candidate)]
     engine.warm_up(candidate.params)
     engine.reset_stats()
     results = engine.generate(prompts, candidate.params)
@@ -142,6 +162,7 @@ def _turn(engines: dict[str, Engine], candidate: Candidate, prompts: Prompts) ->
         seconds=stats.seconds,
         decode_seconds=stats.seconds - stats.prefill_seconds - stats.insert_seconds,
         host_seconds=stats.host_seconds,
+        call_seconds=None if call is None else call * stats.rounds,
         tokens=stats.tokens,
         mean_accepted=stats.accepted / rounds if stats.drafted else None,
         acceptance_at=tuple(stats.acceptance_at),

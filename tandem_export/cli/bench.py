@@ -85,6 +85,7 @@ def _print(found: Any) -> None:
         ">accepted",
         "acceptance by position",
         ">host",
+        ">call",
     )
     for table in found.tables:
         title = f"{found.bundle}, batch {table.batch}"
@@ -104,4 +105,5 @@ def _row(line: Any) -> list[str]:
         "-" if line.mean_accepted is None else f"{line.mean_accepted:.2f}",
         percentages(line.acceptance_at),
         f"{line.host_share:.1%}",
+        "-" if line.call_share is None else f"{line.call_share:.1%}",
     ]

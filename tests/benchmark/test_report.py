@@ -22,6 +22,7 @@ def turn(decode: float, tokens: int = 100, host: float = 0.1) -> Measurement:
         seconds=decode + 1,
         decode_seconds=decode,
         host_seconds=host,
+        call_seconds=decode / 4,
         tokens=tokens,
         mean_accepted=2.0,
         acceptance_at=(0.9, 0.5),
@@ -44,6 +45,7 @@ def test_ratios_are_over_the_primary_at_its_best_width() -> None:
     assert found.lines[2].speed_up_with_prefill == pytest.approx(2.0)
     assert found.lines[2].slowest == 25 and found.lines[2].fastest == 100
     assert found.lines[2].host_share == pytest.approx(0.05)
+    assert found.lines[2].call_share == 0.25
     best = found.best("primary")
     assert best is not None and best.tokens_per_second == 20
     assert found.best("router") is None

@@ -40,6 +40,7 @@ def test_a_whole_run_with_a_baseline() -> None:
     for line in table.lines:
         assert 0 < line.slowest <= line.tokens_per_second <= line.fastest
         assert 0 <= line.host_share < 1
+        assert line.call_share is not None and 0 < line.call_share < 1
         assert (line.mean_accepted is None) == (line.family == "primary")
     assert len(table.lines[2].acceptance_at) == 2
     assert seen == [(i, 18) for i in range(19)], "6 candidates, 2 turns and one to warm up"
