@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax
 from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionSpec
 
 from tandem_export.config import TandemConfig
@@ -32,23 +33,34 @@ def split_names(graph: Graph, config: TandemConfig, chips: int) -> dict[str, int
 def placement(
     graph: Graph, config: TandemConfig, mesh: AbstractMesh | Mesh
 ) -> tuple[tuple[Any, Any, Any], tuple[Any, Any]]:
-    """Shardings of (params, state, inputs) and of (outputs, state), for `jax.jit`."""
+    """Shardings of (params, state, inputs) and of (outputs, state), for `jax.jit`.
+
+    Logits stay split by the vocabulary: gathering them on every chip would move more than the rest
+    of a wide block.
+    """
     axes = split_names(graph, config, mesh.size)
 
-    def place(name: str) -> NamedSharding:
-        axis = axes.get(name)
+    def place(axis: int | None) -> NamedSharding:
         spec = PartitionSpec() if axis is None else PartitionSpec(*[None] * axis, AXIS)
         return NamedSharding(mesh, spec)
 
     params, state, inputs = (
-        {name: place(name) for name in part} for part in (graph.params, graph.state, graph.inputs)
+        {name: place(axes.get(name)) for name in part}
+        for part in (graph.params, graph.state, graph.inputs)
     )
-    return (params, state, inputs), (NamedSharding(mesh, PartitionSpec()), state)
+    returned, _ = jax.eval_shape(graph.function, graph.params, graph.state, graph.inputs)
+    outputs = {n: place(_output_axis(leaf, config, mesh.size)) for n, leaf in returned.items()}
+    return (params, state, inputs), (outputs, state)
 
 
 def _weight_axis(name: str, leaf: Any, config: TandemConfig, chips: int) -> int | None:
     part, own = name.split(".", 1)
     return None if part == "router" else split_axis(own, leaf.shape, getattr(config, part), chips)
+
+
+def _output_axis(leaf: Any, config: TandemConfig, chips: int) -> int | None:
+    by_token = leaf.ndim > 1 and leaf.shape[-1] == config.primary.vocab_size
+    return leaf.ndim - 1 if by_token and leaf.shape[-1] % chips == 0 else None
 
 
 def _cache_axis(name: str, leaf: Any, config: TandemConfig, chips: int) -> int | None:
