@@ -35,8 +35,8 @@ from tandem_export.model import Params, bind, initialise
 
 START = Stage("start", steps=500, learning_rate=3e-3, seed=1)
 TANDEM_CE = Stage("tandem_ce", steps=200, learning_rate=2e-3, seed=2)
-TANDEM_DISTIL = Stage("tandem_distil", steps=2600, learning_rate=3e-3, seed=3)
-DISTIL = Stage("distil", steps=2800, learning_rate=3e-3, seed=3)
+TANDEM_DISTIL = Stage("tandem_distil", steps=3800, learning_rate=3e-3, seed=3)
+DISTIL = Stage("distil", steps=4000, learning_rate=3e-3, seed=3)
 ROUTER = Stage("router", steps=200, learning_rate=3e-3, seed=4)
 
 
