@@ -14,6 +14,7 @@ from tandem_export.config import DecoderConfig
 _BY_OUTPUT = re.compile(r"(attention\.(q|k|v)|ff\.(gate|up)|(^|\.)head)\.(weight|bias|scale)$")
 _BY_INPUT = re.compile(r"(attention\.o|ff\.down|(^|\.)embedding)\.weight$")
 _KEY_VALUE = re.compile(r"attention\.(k|v)\.")
+_ATTENTION = re.compile(r"attention\.(q|k|v|o)\.")
 
 
 def splits_heads(config: DecoderConfig, chips: int) -> bool:
@@ -30,8 +31,12 @@ def split_axis(name: str, shape: tuple[int, ...], config: DecoderConfig, chips: 
       config: of the decoder that it belongs to.
       chips: how many.
     """
-    if _KEY_VALUE.search(name) and not splits_heads(config, chips):
-        return None
+    if not splits_heads(config, chips):
+        # One head serves all chips. Of several, the partitioner would spread copies of the cache
+        # over the chips and gather them again, so such an attention stays whole.
+        kept = _KEY_VALUE if config.num_kv_heads == 1 else _ATTENTION
+        if kept.search(name):
+            return None
     if _BY_OUTPUT.search(name):
         axis = len(shape) - 1
     elif _BY_INPUT.search(name) or name == "embedding.scale":

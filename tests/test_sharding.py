@@ -38,7 +38,10 @@ def test_rules(name: str, shape: tuple[int, ...], axis: int | None) -> None:
     assert split_axis(name, shape, WIDE, 4) == axis
 
 
-def test_heads_that_do_not_divide_are_kept_by_every_chip() -> None:
-    assert splits_heads(WIDE, 4) and not splits_heads(LLAMA, 4)
-    assert split_axis("layers.0.attention.k.weight", (12, 8), LLAMA, 4) is None
-    assert split_axis("layers.0.attention.q.weight", (12, 16), LLAMA, 4) == 1
+@pytest.mark.parametrize(("heads", "axis"), [(2, None), (1, 1)], ids=["several", "one for all"])
+def test_heads_that_do_not_divide_are_kept_by_every_chip(heads: int, axis: int | None) -> None:
+    config = dataclasses.replace(LLAMA, num_kv_heads=heads)
+    assert splits_heads(WIDE, 4) and not splits_heads(config, 4)
+    assert split_axis("layers.0.attention.k.weight", (12, 4 * heads), config, 4) is None
+    assert split_axis("layers.0.attention.q.weight", (12, 16), config, 4) == axis
+    assert split_axis("layers.0.ff.gate.weight", (12, 20), config, 4) == 1
