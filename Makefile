@@ -7,11 +7,19 @@ STAMP := .venv/.stamp
 DEMO_STAMP := .venv/.demo-stamp
 DEMO := build/demo-bundle
 BASELINE := build/demo-independent
+# The demo in the forms that every engine in this process runs.
+ENGINES := build/demo-engines
+# A random pair of 22 M parameters.
+PAIR := build/pair-22m
 # The demo model was trained on 256 positions.
 BUCKETS := --prompt 32,128 --cache 256 --max-new 96
+ENGINE_FORMS := --gamma 5 --target onnx --overwrite \
+	--graphs prefill,insert,primary_block,drafter_step,router,round,round_router
+# With one thread each, the CPU time of engines compares on a machine that does other work.
+ONE_THREAD := XLA_FLAGS=--xla_cpu_multi_thread_eigen=false
 SOURCES := $(shell find tandem_export -type f -not -path '*/__pycache__/*')
 
-.PHONY: demo test lint bench train-demo
+.PHONY: demo test lint bench bench-onnx train-demo
 
 # Builds the demo bundle from the embedded checkpoint, once per change of the sources, and shows it:
 # code that the model writes, the speed ratio, acceptance by position, parity.
@@ -27,8 +35,17 @@ lint: $(STAMP)
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 
-bench: $(DEMO)/manifest.json $(BASELINE)/manifest.json
+bench: $(DEMO)/manifest.json $(BASELINE)/manifest.json $(ENGINES)/manifest.json
 	$(BIN)/tandem-export bench $(DEMO) --baseline $(BASELINE) --out build/bench.json
+	$(ONE_THREAD) $(BIN)/tandem-export bench-executors $(ENGINES) --threads 1 --out build/bench-executors.json
+
+# What docs/onnx.md says of the larger pair.
+bench-onnx: $(PAIR)/float32/manifest.json $(PAIR)/bfloat16/manifest.json $(PAIR)/int8/manifest.json
+	$(ONE_THREAD) $(BIN)/tandem-export bench-executors $(PAIR)/float32 --threads 1
+	for dtype in bfloat16 int8; do $(BIN)/tandem-export bench-executors $(PAIR)/$$dtype --threads 1 \
+		--executors onnxruntime,openvino; done
+	$(BIN)/python -m benchmarks.hand_steps $(PAIR)/float32
+	$(BIN)/python -m benchmarks.int8_forms $(PAIR)/int8 $(PAIR)/float32
 
 # Hours on two cores; an interrupted run goes on where it stopped. Then the model card, and all of it
 # into the package.
@@ -41,6 +58,19 @@ $(DEMO)/manifest.json: CHECKPOINT = demo:stdlib-mini
 $(BASELINE)/manifest.json: CHECKPOINT = demo:stdlib-mini-independent
 $(DEMO)/manifest.json $(BASELINE)/manifest.json: $(DEMO_STAMP) $(SOURCES)
 	$(BIN)/tandem-export build $(CHECKPOINT) --out $(@D) $(BUCKETS) --target stablehlo --overwrite
+
+$(ENGINES)/manifest.json: $(STAMP) $(SOURCES)
+	$(BIN)/tandem-export build demo:stdlib-mini --out $(@D) $(BUCKETS) $(ENGINE_FORMS) --target stablehlo
+
+$(PAIR)/checkpoint/tandem.json: $(STAMP) benchmarks/pair_22m.toml
+	rm -rf $(@D)
+	$(BIN)/python -m benchmarks.random_pair benchmarks/pair_22m.toml $(@D)
+
+$(PAIR)/float32/manifest.json: ARITHMETIC = --dtype float32 --target stablehlo
+$(PAIR)/bfloat16/manifest.json: ARITHMETIC = --dtype bfloat16
+$(PAIR)/int8/manifest.json: ARITHMETIC = --quantize int8
+$(PAIR)/%/manifest.json: $(PAIR)/checkpoint/tandem.json $(SOURCES)
+	$(BIN)/tandem-export build $(<D) --out $(@D) $(ARITHMETIC) $(ENGINE_FORMS)
 
 $(DEMO_STAMP): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv

@@ -1,14 +1,8 @@
-"""One bundle under several executors: the loop and its steps in one alternating run, and memory.
-
-python -m tandem_export.benchmark.executors BUNDLE EXECUTOR THREADS measures one process's cost.
-"""
+"""One bundle under several executors: the loop and its steps in one alternating run, and memory."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,13 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from tandem_export.benchmark.footprint import ProcessCost, measure_cost
 from tandem_export.bundle import open_bundle
-from tandem_export.errors import BundleError
 from tandem_export.parity.prompts import Prompt, encode_prompts
 from tandem_export.runtime import Engine, SamplingParams, load
 
 Progress = Callable[[int, int, str], None]
-_MIB = 2**20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,24 +42,6 @@ class ExecutorLine:
     block_ms: float
     single_ms: float
     drafter_ms: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class ProcessCost:
-    """A new process that makes SPEED and the primary alone ready at the smallest batch.
-
-    Attributes:
-      load_seconds: of `load`, importing the engine included.
-      resident: MiB above those before `load`, after one answer; mapped files count.
-      anonymous: of those, the MiB that are not pages of a file.
-      weights: MiB of the weight file.
-    """
-
-    executor: str
-    load_seconds: float
-    resident: float
-    anonymous: float
-    weights: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,48 +159,3 @@ def _step_ms(step: Callable[..., np.ndarray], batch: int, width: int, calls: int
         step(tokens, start)
         seconds.append(time.process_time() - begin)
     return 1e3 * median(seconds[1:])
-
-
-def measure_cost(path: str | Path, executor: str, threads: int | None = None) -> ProcessCost:
-    """Loads the bundle in a new process.
-
-    Raises:
-      BundleError: it cannot be loaded there; the text is that process's last line.
-    """
-    module = [sys.executable, "-m", "tandem_export.benchmark.executors"]
-    done = subprocess.run(
-        [*module, str(path), executor, json.dumps(threads)], capture_output=True, text=True
-    )
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise BundleError(f"a new process could not load {str(path)!r}. Got: {last}")
-    return ProcessCost(**json.loads(done.stdout.splitlines()[-1]))
-
-
-def _own_cost(path: str, executor: str, threads: int | None) -> dict[str, Any]:
-    resident, anonymous = _memory()
-    begin = time.perf_counter()
-    engine = _load(path, executor, min(open_bundle(path).manifest.options["batch"]), threads)
-    seconds = time.perf_counter() - begin
-    engine.generate([[1] * 16], SamplingParams(max_new_tokens=8, ignore_end_tokens=True))
-    engine.generate([[1] * 16], SamplingParams(max_new_tokens=8, mode="primary"))
-    now = _memory()
-    return {
-        "executor": executor,
-        "load_seconds": seconds,
-        "resident": now[0] - resident,
-        "anonymous": now[1] - anonymous,
-        "weights": (Path(path) / "weights.safetensors").stat().st_size / _MIB,
-    }
-
-
-def _memory() -> tuple[float, float]:
-    """MiB of this process: resident, and of those anonymous."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    fields = dict(line.split(":", 1) for line in lines)
-    resident, anonymous = (int(fields[name].split()[0]) / 1024 for name in ("VmRSS", "RssAnon"))
-    return resident, anonymous
-
-
-if __name__ == "__main__":
-    print(json.dumps(_own_cost(sys.argv[1], sys.argv[2], json.loads(sys.argv[3]))))

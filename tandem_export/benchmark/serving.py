@@ -5,18 +5,20 @@ from __future__ import annotations
 import dataclasses
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from tandem_export.benchmark.first_call import measure_first_call
 from tandem_export.benchmark.startup import Startup, measure_startup
 from tandem_export.bundle import Bundle, GraphRecord, open_bundle
 from tandem_export.errors import BundleError
-from tandem_export.parity.prompts import encode_prompts
+from tandem_export.parity.prompts import Prompt, encode_prompts
 from tandem_export.serving import LocalModel, Model, connect
 from tandem_export.serving.protocol import warmup_inputs
 from tandem_export.serving.stand_in import StandIn
@@ -32,7 +34,9 @@ class ServingCosts:
       round_seconds: of one round of an idle row, by wire: `none`, `grpc`, `rest`.
       load_seconds: of the SavedModel, without compiling.
       bytes: on disk: `model` (saved_model.pb), `variables`, `weights` (of the tensors in it).
-      startup: to the first token, with an empty compilation cache, then with a full one.
+      first_call_seconds: of `graph` in a new process, which compiles it: compilation cache `cold`,
+        then `warm`.
+      startup: to the first token, likewise.
     """
 
     graph: str
@@ -41,6 +45,7 @@ class ServingCosts:
     round_seconds: dict[str, float]
     load_seconds: float
     bytes: dict[str, int]
+    first_call_seconds: dict[str, float] | None
     startup: Startup | None
 
     def to_dict(self) -> dict[str, Any]:
@@ -48,20 +53,34 @@ class ServingCosts:
         return dataclasses.asdict(self)
 
 
-def bench_serving(path: str | Path, *, repetitions: int = 7, startup: bool = True) -> ServingCosts:
+def bench_serving(
+    path: str | Path,
+    prompts: Sequence[Prompt] | None = None,
+    *,
+    repetitions: int = 7,
+    startup: bool = True,
+) -> ServingCosts:
     """Measures the bundle at `path`, which must hold StableHLO and SavedModel.
+
+    Args:
+      path: of the bundle.
+      prompts: texts or token ids, of which the first is used; None is the packaged ones.
+      repetitions: turns of each call.
+      startup: also measure new processes.
 
     Raises:
       BundleError: it lacks one of the forms, or `generate` or `round` graphs.
+      RequestError: a prompt that the bundle cannot serve.
     """
     bundle = open_bundle(path)
     served, facts = bundle.in_form("savedmodel"), bundle.manifest.targets["savedmodel"]
     folder = bundle.path / facts["folder"]
+    import_module("tensorflow")  # takes seconds, which are not the model's
     begin = time.perf_counter()
     model = LocalModel(folder)
     load_seconds = time.perf_counter() - begin
-    graph, prompts = _generate(bundle), encode_prompts(bundle, None, count=1, room=16)
-    inputs = _generate_inputs(graph, prompts[0])
+    graph, (prompt,) = _generate(bundle), encode_prompts(bundle, prompts, count=1, room=16)
+    inputs = _generate_inputs(graph, prompt)
     with ExitStack() as stack:
         stack.enter_context(closing(model))
         engines = {"jax": _jax_call(bundle, graph), "tensorflow": _call(model, graph.name)}
@@ -79,7 +98,8 @@ def bench_serving(path: str | Path, *, repetitions: int = 7, startup: bool = Tru
         round_seconds=rounds,
         load_seconds=load_seconds,
         bytes=_sizes(served, folder),
-        startup=measure_startup(path, prompts[0], executor="tensorflow") if startup else None,
+        first_call_seconds=measure_first_call(folder, graph.name) if startup else None,
+        startup=measure_startup(path, prompt, executor="tensorflow") if startup else None,
     )
 
 

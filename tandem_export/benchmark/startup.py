@@ -6,7 +6,6 @@ python -m tandem_export.benchmark.startup BUNDLE CACHE PROMPT_AS_JSON EXECUTOR
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import tempfile
 import time
@@ -14,7 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tandem_export.errors import BundleError
+from tandem_export.benchmark.process import run_module
+
+_MODULE = "tandem_export.benchmark.startup"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,18 +33,9 @@ def measure_startup(bundle: str | Path, prompt: Sequence[int], *, executor: str 
       BundleError: the bundle cannot be loaded there; the text is that process's last line.
     """
     with tempfile.TemporaryDirectory() as cache:
-        seconds = [_in_new_process(bundle, cache, prompt, executor) for _ in range(2)]
+        arguments = (cache, json.dumps(list(prompt)), executor)
+        seconds = [float(run_module(_MODULE, bundle, *arguments)) for _ in range(2)]
     return Startup(cold_seconds=seconds[0], warm_seconds=seconds[1])
-
-
-def _in_new_process(bundle: str | Path, cache: str, prompt: Sequence[int], executor: str) -> float:
-    module = [sys.executable, "-m", "tandem_export.benchmark.startup"]
-    command = [*module, str(bundle), cache, json.dumps(list(prompt)), executor]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise BundleError(f"a new process could not load {str(bundle)!r}. Got: {last}")
-    return float(done.stdout)
 
 
 def _first_token(bundle: str, cache: str, prompt: Sequence[int], executor: str) -> float:

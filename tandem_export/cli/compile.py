@@ -27,6 +27,8 @@ Examples:
 @click.option("--graphs", "roles", type=WORDS, default=(), help="Roles.  [default: all]")
 @click.option("--vmem", type=int, help="On-chip memory that one operation may use, MiB.")
 @click.option("--tune", is_flag=True, help="Try several, keep the best options of each graph.")
+@click.option("--attention", type=WORDS, help="Of a plan: two_part, in_cache, kernel, or several.")
+@click.option("--drafter-rows", type=INTS, help="Of a plan: 1, 2, or both.")
 @click.option("--batch", type=INTS, help="Batch buckets of a plan.  [default: chosen]")
 @click.option("--cache", type=int, help="Positions of a row, of a plan.  [default: 2048]")
 @click.option("--acceptance", help="Of a plan: a rate, or a file of `bench`.  [default: 0.8]")
@@ -43,6 +45,8 @@ def compile(
     tune: bool,
     processes: int | None,
     reuse: bool,
+    attention: tuple[str, ...] | None,
+    drafter_rows: tuple[int, ...] | None,
     out: Path | None,
     as_json: bool,
     **planned: Any,
@@ -66,7 +70,8 @@ def compile(
             pair = library.read_pair(source)
             wanted = _plan_options(chip, **planned)
             made = library.plan(source, pair, wanted)
-            found = library.compile_plan(made, options, roles, report, tune=tune)
+            forms = {"attention": attention or (), "drafter_rows": drafter_rows or ()}
+            found = library.compile_plan(made, options, roles, report, tune=tune, **forms)
     if out is not None:
         out.write_text(json.dumps(found.to_dict(), indent=1) + "\n", encoding="utf-8")
     print_json(found.to_dict()) if as_json else _print(found)
@@ -116,15 +121,40 @@ def _trials(found: Any) -> Any:
     rows = [
         [
             trial.report.name,
-            trial.attention,
+            trial.form.attention,
+            str(trial.form.drafter_rows),
             "own" if trial.vmem is None else str(trial.vmem),
-            "no" if trial.report.error else f"{trial.seconds(found.target) * 1e3:.3f}",
+            *_figures(trial, found.target),
             "best" if trial in found.chosen else "",
         ]
         for trial in found.trials
     ]
-    columns = ("graph", "attention", ">on-chip MiB", ">estimated ms", "")
+    columns = (
+        "graph",
+        "attention",
+        ">drafter rows",
+        ">on-chip MiB",
+        ">moves",
+        ">cycles",
+        ">kernels",
+        ">estimated ms",
+        ">seconds",
+        "",
+    )
     return make_table("Tried", columns, rows)
+
+
+def _figures(trial: Any, target: Any) -> list[str]:
+    report = trial.report
+    if report.error is not None:
+        return ["", "", "", "no", f"{report.compile_seconds:.1f}"]
+    return [
+        size(report.hbm_bytes),
+        f"{report.cycles:,}",
+        str(report.kernels),
+        f"{trial.seconds(target) * 1e3:.3f}",
+        f"{report.compile_seconds:.1f}",
+    ]
 
 
 def _row(report: Any, target: Any) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from tandem_export.cli.output import make_table, print_json, print_tables, progr
 @click.command(
     epilog="""\b
 Examples:
-  tandem-export bench-executors build/demo
+  tandem-export bench-executors build/demo --out bench-executors.json
   tandem-export bench-executors DIR --executors onnxruntime,openvino --threads 1 --json"""
 )
 @BUNDLE
@@ -25,11 +26,13 @@ Examples:
 @click.option("--max-new-tokens", type=int, default=48, show_default=True)
 @click.option("--repetitions", type=int, default=5, show_default=True, help="Turns of each.")
 @click.option("--threads", type=int, help="Of onnxruntime and openvino.  [default: all cores]")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="JSON goes here too.")
 @prompts_file
 @common
 def bench_executors(
     bundle: Path,
     executors: tuple[str, ...],
+    out: Path | None,
     prompts_file: Path | None,
     as_json: bool,
     **options: Any,
@@ -43,6 +46,8 @@ def bench_executors(
     with progress(quiet=as_json) as report:
         given = read_prompts(prompts_file)
         found = measure(bundle, executors, prompts=given, progress=report, **options).to_dict()
+    if out is not None:
+        out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     print_json(found) if as_json else print_tables(*_tables(found))
 
 
@@ -51,12 +56,13 @@ def _tables(found: dict[str, Any]) -> list[Any]:
         [str(v) if isinstance(v, str | int) else f"{v:.1f}" for v in line.values()]
         for line in found["lines"]
     ]
+    columns = ("load_seconds", "resident", "proportional", "anonymous", "weights")
     costs = [
-        [v if isinstance(v, str) else f"{v:.1f}" for v in cost.values()] for cost in found["costs"]
+        [cost["executor"], *(f"{cost[name]:.1f}" for name in columns)] for cost in found["costs"]
     ]
     rates = (">SPEED tok/s", ">primary tok/s", ">SPEED tok/CPU s", ">primary tok/CPU s")
     steps = (*rates, ">block CPU ms", ">width 1 CPU ms", ">drafter CPU ms")
-    memory = (">load s", ">resident MiB", ">anonymous MiB", ">weights MiB")
+    memory = (">load s", ">RSS MiB", ">PSS MiB", ">anonymous MiB", ">weights MiB")
     return [
         make_table("Executors", ("executor", ">batch", *steps), lines),
         make_table("A new process", ("executor", *memory), costs),

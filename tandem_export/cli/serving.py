@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from tandem_export.cli.options import BUNDLE, common
-from tandem_export.cli.output import make_table, needs, print_json, print_tables, size
+from tandem_export.cli.options import BUNDLE, common, prompts_file
+from tandem_export.cli.output import make_table, needs, print_json, print_tables, read_prompts, size
 
 
 @click.command(
@@ -19,9 +19,12 @@ Examples:
 )
 @BUNDLE
 @click.option("--repetitions", type=int, default=7, show_default=True, help="Turns of each.")
-@click.option("--startup/--no-startup", default=True, help="Time to the first token.")
+@click.option("--startup/--no-startup", default=True, help="First call and first token.")
+@prompts_file
 @common
-def bench_serving(bundle: Path, repetitions: int, startup: bool, as_json: bool) -> None:
+def bench_serving(
+    bundle: Path, repetitions: int, startup: bool, prompts_file: Path | None, as_json: bool
+) -> None:
     """Measures the SavedModel of the bundle in DIR: against JAX, over gRPC and REST, on disk.
 
     The server is a stand-in in this process, not tensorflow_model_server.
@@ -29,7 +32,8 @@ def bench_serving(bundle: Path, repetitions: int, startup: bool, as_json: bool) 
     with needs("tensorflow"):
         from tandem_export.benchmark.serving import bench_serving as measure
 
-        found = measure(bundle, repetitions=repetitions, startup=startup).to_dict()
+        prompts = read_prompts(prompts_file)
+        found = measure(bundle, prompts, repetitions=repetitions, startup=startup).to_dict()
     print_json(found) if as_json else print_tables(_table(found))
 
 
@@ -40,6 +44,10 @@ def _table(found: dict[str, Any]) -> Any:
         *((f"a round, wire: {n}", _ms(s)) for n, s in found["round_seconds"].items()),
         ("load", _ms(found["load_seconds"])),
         *((f"{n} on disk", size(b)) for n, b in found["bytes"].items()),
+        *(
+            (f"first call, cache {n}", f"{s:.2f} s")
+            for n, s in (found["first_call_seconds"] or {}).items()
+        ),
         *((f"start, {n}", f"{s:.1f} s") for n, s in (found["startup"] or {}).items()),
     ]
     return make_table("Serving", ("", ">median"), [list(row) for row in rows])

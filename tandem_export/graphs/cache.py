@@ -1,4 +1,4 @@
-"""Key/value caches: their names in the state, row writes, and the two attention forms.
+"""Key/value caches: their names in the state, row writes, and the attention forms.
 
 Caches are one array per layer, `[B, K, S, H]`. Each row of the batch writes at its own position, by
 a static loop of `dynamic_update_slice`: that stays in place on XLA for CPU and TPU, where a vmapped
@@ -14,10 +14,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from tandem_export.config import DecoderConfig
-from tandem_export.graphs.spec import Arrays, Shapes
-from tandem_export.model import Decoder, KeyValue, attend, causal_mask
+from tandem_export.graphs.spec import Arrays, Form, Shapes
+from tandem_export.kernels import ragged_attention
+from tandem_export.model import Decoder, KeyValue, attend, causal_mask, two_part_masks
 
-Form = Literal["in_cache", "two_part"]
 Cache = list[KeyValue]
 
 
@@ -65,33 +65,49 @@ def block_positions(start: Int[Array, " B"], T: int) -> Int[Array, "B T"]:
 
 
 def run_block(
-    model: Decoder, cache: Cache, tokens: Int[Array, "B T"], start: Int[Array, " B"], form: Form
+    model: Decoder,
+    cache: Cache,
+    tokens: Int[Array, "B T"],
+    start: Int[Array, " B"],
+    form: Form,
+    keep: int | None = None,
 ) -> tuple[list[Float[Array, "M D"]], Cache]:
     """Runs a block of tokens over a cache; returns the activations and the written cache.
 
     `in_cache` writes the rows and attends over the cache: for one T, the result of a token does not
     depend on the tokens after it or on where in the block it stands, bit for bit. `two_part`
-    attends over old cache and new rows under one softmax and writes last.
+    attends over old cache and new rows under one softmax and writes last; `kernel` does so too, on
+    a TPU in one kernel that reads of each row's cache only what is filled.
+
+    Rows of the first `keep` tokens are written, all by default.
     """
-    if form == "two_part":
-        activations, rows = block_rows(model, cache, tokens, start)
-        return activations, write_layers(cache, rows, start)
+    if form != "in_cache":
+        activations, rows = block_rows(model, cache, tokens, start, form)
+        return activations, write_layers(cache, [_first(kv, keep) for kv in rows], start)
     positions = block_positions(start, tokens.shape[1])
-    done = model.run(tokens, positions, _in_cache(model.config, cache, start, positions))
+    done = model.run(tokens, positions, _in_cache(model.config, cache, start, positions, keep))
     written: list[Any] = done.kept
     return done.activations, written
 
 
 def block_rows(
-    model: Decoder, cache: Cache, tokens: Int[Array, "B T"], start: Int[Array, " B"]
+    model: Decoder,
+    cache: Cache,
+    tokens: Int[Array, "B T"],
+    start: Int[Array, " B"],
+    form: Literal["two_part", "kernel"] = "two_part",
 ) -> tuple[list[Float[Array, "M D"]], list[KeyValue]]:
     """Runs a block of tokens over a cache that stays as it is.
 
     Returns the activations and, per layer, the block's own keys and values `[B, K, T, H]`: the rows
     that the caller writes at `start`.
     """
-    positions = block_positions(start, tokens.shape[1])
-    done = model.run(tokens, positions, _two_part(model.config, cache, start, positions))
+    T = tokens.shape[1]
+    if form == "kernel":
+        see = _kernel(model.config, cache, start)
+    else:
+        see = two_part(model.config, cache, start, T)
+    done = model.run(tokens, block_positions(start, T), see)
     rows: list[Any] = done.kept
     return done.activations, rows
 
@@ -101,12 +117,19 @@ def _key_positions(cache: Cache, batch: int) -> Int[Array, "B S"]:
     return jnp.broadcast_to(jnp.arange(S, dtype=jnp.int32)[None, :], (batch, S))
 
 
-def _in_cache(config: DecoderConfig, cache: Cache, start: Array, positions: Array):
+def _first(kv: KeyValue, keep: int | None) -> KeyValue:
+    return kv[0][:, :, :keep], kv[1][:, :, :keep]
+
+
+def _in_cache(
+    config: DecoderConfig, cache: Cache, start: Array, positions: Array, keep: int | None
+):
     keys = _key_positions(cache, positions.shape[0])
     masks = {w: causal_mask(positions, keys, w) for w in _windows(config)}
 
     def see(layer: int, q: Array, kv: KeyValue) -> tuple[Array, KeyValue]:
-        k, v = (write_rows(c, rows, start) for c, rows in zip(cache[layer], kv, strict=True))
+        own = _first(kv, keep)
+        k, v = (write_rows(c, rows, start) for c, rows in zip(cache[layer], own, strict=True))
         mask = masks[config.window(layer)]
         out = attend(q, [(k, v, mask)], scale=config.scale, softcap=config.attention_softcap)
         return out, (k, v)
@@ -114,18 +137,25 @@ def _in_cache(config: DecoderConfig, cache: Cache, start: Array, positions: Arra
     return see
 
 
-def _two_part(config: DecoderConfig, cache: Cache, start: Array, positions: Array):
-    keys = _key_positions(cache, positions.shape[0])
-    old = (keys < start[:, None])[:, None, :]
-    masks = {
-        w: (causal_mask(positions, keys, w) & old, causal_mask(positions, positions, w))
-        for w in _windows(config)
-    }
+def two_part(config: DecoderConfig, cache: Cache, start: Array, T: int):
+    """The `attend` of a block of T tokens at `start` over a cache that stays as it is."""
+    S = cache[0][0].shape[2]
+    masks = {w: two_part_masks(start, T, S, w) for w in _windows(config)}
 
     def see(layer: int, q: Array, kv: KeyValue) -> tuple[Array, KeyValue]:
         past, block = masks[config.window(layer)]
         parts = [(*cache[layer], past), (*kv, block)]
         return attend(q, parts, scale=config.scale, softcap=config.attention_softcap), kv
+
+    return see
+
+
+def _kernel(config: DecoderConfig, cache: Cache, start: Array):
+    def see(layer: int, q: Array, kv: KeyValue) -> tuple[Array, KeyValue]:
+        window, softcap = config.window(layer), config.attention_softcap
+        parts = (*cache[layer], *kv)
+        out = ragged_attention(q, *parts, start, scale=config.scale, softcap=softcap, window=window)
+        return out, kv
 
     return see
 

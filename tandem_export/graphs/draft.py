@@ -10,10 +10,9 @@ from jaxtyping import Array, Float, Int
 
 from tandem_export.config import TandemConfig
 from tandem_export.graphs.acceptance import STANDALONE
-from tandem_export.graphs.cache import Form
 from tandem_export.graphs.random import TOKEN, gumbel
 from tandem_export.graphs.sampling import choose, processed_log_probs
-from tandem_export.graphs.spec import Arrays
+from tandem_export.graphs.spec import Arrays, BuildOptions
 from tandem_export.graphs.steps import predict_acceptance, run_drafter
 
 
@@ -39,7 +38,7 @@ class Draft(NamedTuple):
 
 def draft(
     config: TandemConfig,
-    form: Form,
+    options: BuildOptions,
     gamma: int,
     use_router: bool,
     params: Arrays,
@@ -66,7 +65,10 @@ def draft(
     def advance(now: Draft, window: Int[Array, "B T"]) -> Draft:
         newest = state["position"] + now.step
         at = jnp.maximum(newest - (window.shape[1] - 1), 0)
-        logits, after = run_drafter(config, form, params, now.state, window, at, newest - at)
+        form, least = options.attention, options.drafter_rows
+        logits, after = run_drafter(
+            config, form, params, now.state, window, at, newest - at, least=least
+        )
         now = _add_token(now._replace(state=after), logits, sampling)
         return _consult_router(config, params, now, logits, sampling) if use_router else now
 

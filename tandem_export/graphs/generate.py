@@ -78,7 +78,7 @@ def _start(
     B = length.shape[0]
     state = {name: jnp.zeros(leaf.shape, leaf.dtype) for name, leaf in cache.items()}
     block = {"tokens": prompt, "start": jnp.zeros((B,), jnp.int32)}
-    _, state = prefill(config, options.attention, params, state, block)
+    _, state = prefill(config, options.prefill_attention, params, state, block)
 
     def at(place: Int[Array, " B"]) -> Int[Array, " B"]:
         return jnp.take_along_axis(prompt, jnp.maximum(place, 0)[:, None], 1)[:, 0]

@@ -145,8 +145,12 @@ def _name(role: str, batch: int, gamma: int | None, width: int | None) -> str:
 def _function(
     config: TandemConfig, options: BuildOptions, role: str, batch: int, gamma: int | None
 ) -> GraphFunction:
-    if role in ("prefill", "primary_block", "drafter_step"):
-        return partial(getattr(steps, role), config, options.attention)
+    if role == "prefill":
+        return partial(steps.prefill, config, options.prefill_attention)
+    if role == "primary_block":
+        return partial(steps.primary_block, config, options.attention)
+    if role == "drafter_step":
+        return partial(steps.drafter_step, config, options)
     if role == "router":
         return partial(steps.router, config)
     if role == "insert":

@@ -30,7 +30,7 @@ def speed_round(
     if gamma == 0:
         drafted = _no_draft(config, state)
     else:
-        drafted = draft(config, options.attention, gamma, use_router, params, state, inputs)
+        drafted = draft(config, options, gamma, use_router, params, state, inputs)
     logits, state = verify(config, options, gamma, params, drafted)
     idle = state["budget"] <= 0
     done = accept(

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 import jax
+import jax.numpy as jnp
 
 from tandem_export.errors import ConfigError
+from tandem_export.kernels import check_support
 
 Arrays = dict[str, jax.Array]
 Shapes = dict[str, jax.ShapeDtypeStruct]
@@ -24,6 +26,7 @@ Role = Literal[
     "round_router",
     "generate",
 ]
+Form = Literal["in_cache", "two_part", "kernel"]
 ROLES: tuple[Role, ...] = Role.__args__  # type: ignore[attr-defined]
 
 
@@ -70,7 +73,10 @@ class BuildOptions:
       quantize: `int8` stores every matrix of primary and drafter as int8 with a scale per output
         channel; `none` stores them in `dtype`.
       attention: `in_cache` writes rows, then attends over the cache; `two_part` attends over old
-        cache and new rows, then writes.
+        cache and new rows, then writes; `kernel` is `two_part` with a kernel for TPU, prefill
+        excepted.
+      drafter_rows: the fewest rows of the drafter's products, 1 or 2: with 2 a single token of a
+        single row runs twice, because a TPU's matrix unit is not used for one.
       lossless: `exact`: every round of a graph has one width, G + 1 (parity P0 with `in_cache`);
         `numeric`: a round verifies at the smallest of `widths` that holds its longest draft (P1).
       roles: which graphs are built.
@@ -85,7 +91,8 @@ class BuildOptions:
     generate_gamma: int | None = None
     dtype: Literal["float32", "bfloat16"] = "float32"
     quantize: Literal["none", "int8"] = "none"
-    attention: Literal["in_cache", "two_part"] = "in_cache"
+    attention: Form = "in_cache"
+    drafter_rows: Literal[1, 2] = 1
     lossless: Literal["exact", "numeric"] = "exact"
     roles: tuple[Role, ...] = ROLES
     platforms: tuple[str, ...] = ("cpu", "tpu")
@@ -104,11 +111,14 @@ class BuildOptions:
         for name, kinds in (
             ("dtype", ("float32", "bfloat16")),
             ("quantize", ("none", "int8")),
-            ("attention", ("in_cache", "two_part")),
+            ("attention", Form.__args__),  # type: ignore[attr-defined]
+            ("drafter_rows", (1, 2)),
             ("lossless", ("exact", "numeric")),
         ):
             if getattr(self, name) not in kinds:
                 raise ConfigError(f"`{name}` must be one of {kinds}. Got: {getattr(self, name)!r}")
+        if self.attention == "kernel" and "tpu" in self.platforms:
+            check_support(self.cache, jnp.dtype(self.dtype))
         unknown = sorted(set(self.roles) - set(ROLES))
         if unknown:
             raise ConfigError(f"`roles` must be from {ROLES}. Got: {unknown[0]!r}")
@@ -117,6 +127,11 @@ class BuildOptions:
     def gamma_of_generate(self) -> int:
         """The block length that `generate` is built with."""
         return self.generate_gamma or self.gamma[len(self.gamma) // 2]
+
+    @property
+    def prefill_attention(self) -> Literal["in_cache", "two_part"]:
+        """The form of prefill: the kernel is for blocks that are short beside the cache."""
+        return "two_part" if self.attention == "kernel" else self.attention
 
     @property
     def parity(self) -> Literal["P0", "P1"]:

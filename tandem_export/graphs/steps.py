@@ -8,14 +8,13 @@ from jaxtyping import Array, Float, Int
 
 from tandem_export.config import TandemConfig
 from tandem_export.graphs.cache import (
-    Form,
     block_positions,
     get_cache,
     put_cache,
     run_block,
     write_layers,
 )
-from tandem_export.graphs.spec import Arrays
+from tandem_export.graphs.spec import Arrays, BuildOptions, Form
 from tandem_export.model import KeyValue, bind, joined
 
 REGISTERS = ("budget", "last", "position", "previous")
@@ -78,14 +77,21 @@ def run_drafter(
     tokens: Int[Array, "B T"],
     start: Int[Array, " B"],
     pick: Int[Array, " B"],
+    *,
+    least: int = 1,
 ) -> tuple[Float[Array, "B V"], Arrays]:
-    """Runs the drafter over its own tokens: logits after token `pick` of them, and the state."""
+    """Runs the drafter over its own tokens: logits after token `pick` of them, and the state.
+
+    No product has fewer than `least` rows: one token of one row runs twice, and is written once.
+    """
     B, T = tokens.shape
-    drafter = part(config, params, "drafter")
-    activations, cache = run_block(drafter, get_cache(state, "drafter"), tokens, start, form)
-    rows = activations[-1].reshape(B, T, -1)
-    picked = jnp.take_along_axis(rows, pick[:, None, None], 1)[:, 0]
-    return drafter.logits(picked), put_cache(state, "drafter", cache)
+    drafter, cache = part(config, params, "drafter"), get_cache(state, "drafter")
+    padded = jnp.pad(tokens, ((0, 0), (0, max(least - B * T, 0))), mode="edge")
+    activations, cache = run_block(drafter, cache, padded, start, form, keep=T)
+    rows, few = activations[-1], least > B
+    rows = drafter.logits(rows) if few else rows  # before the pick, which leaves too few
+    picked = jnp.take_along_axis(rows.reshape(B, -1, rows.shape[-1]), pick[:, None, None], 1)[:, 0]
+    return picked if few else drafter.logits(picked), put_cache(state, "drafter", cache)
 
 
 def primary_block(config: TandemConfig, form: Form, params: Arrays, state: Arrays, inputs: Arrays):
@@ -95,11 +101,14 @@ def primary_block(config: TandemConfig, form: Form, params: Arrays, state: Array
     return {"logits": primary_logits(config, params, x, tokens.shape[0])}, state
 
 
-def drafter_step(config: TandemConfig, form: Form, params: Arrays, state: Arrays, inputs: Arrays):
+def drafter_step(
+    config: TandemConfig, options: BuildOptions, params: Arrays, state: Arrays, inputs: Arrays
+):
     """Graph `drafter_step`: tokens `[B, T]`, start `[B]` -> logits `[B, V]` of the last token."""
     tokens, start = inputs["tokens"], inputs["start"]
     last = jnp.full_like(start, tokens.shape[1] - 1)
-    logits, state = run_drafter(config, form, params, state, tokens, start, last)
+    form, least = options.attention, options.drafter_rows
+    logits, state = run_drafter(config, form, params, state, tokens, start, last, least=least)
     return {"logits": logits}, state
 
 

@@ -1,6 +1,13 @@
 """The model: one decoder for primary and drafter, the tandem projections, the router."""
 
-from tandem_export.model.attention import attend, causal_mask
+from tandem_export.model.attention import (
+    MASKED,
+    attend,
+    causal_mask,
+    group_queries,
+    two_part_masks,
+    ungroup_queries,
+)
 from tandem_export.model.decoder import Decoder, KeyValue, Pass
 from tandem_export.model.drafter import Drafter
 from tandem_export.model.parameters import (
@@ -16,6 +23,7 @@ from tandem_export.model.quantized import Int8, joined, quantize, quantized_shap
 from tandem_export.model.router import Router, router_features
 
 __all__ = [
+    "MASKED",
     "PARTS",
     "Decoder",
     "Drafter",
@@ -28,6 +36,7 @@ __all__ = [
     "attend",
     "bind",
     "causal_mask",
+    "group_queries",
     "has_part",
     "initialise",
     "joined",
@@ -35,4 +44,6 @@ __all__ = [
     "quantized_shapes",
     "router_features",
     "shapes",
+    "two_part_masks",
+    "ungroup_queries",
 ]

@@ -25,6 +25,19 @@ def causal_mask(
     return visible if window is None else visible & (distance < window)
 
 
+def two_part_masks(
+    start: Int[Array, " B"], T: int, S: int, window: int | None
+) -> tuple[Bool[Array, "B T S"], Bool[Array, "B T T"]]:
+    """What a block of T tokens at `start` sees of a cache of S positions, and of itself.
+
+    Of the cache only what lies before the block: its own rows are not written yet.
+    """
+    queries = start[:, None] + jnp.arange(T, dtype=start.dtype)[None, :]
+    keys = jnp.broadcast_to(jnp.arange(S, dtype=start.dtype)[None, :], (start.shape[0], S))
+    old = (keys < start[:, None])[:, None, :]
+    return causal_mask(queries, keys, window) & old, causal_mask(queries, queries, window)
+
+
 def group_queries(q: Float[Array, "B T N H"], num_kv_heads: int) -> Float[Array, "B K M H"]:
     """Folds the queries that share a key/value head, and the T tokens, into M = N / K * T rows."""
     B, T, N, H = q.shape

@@ -158,9 +158,12 @@ def _run_worker(job: Job, options: CompileOptions) -> dict[str, Any]:
 
 
 def _answer(command: list[str]) -> dict[str, Any]:
+    # The worker ends when this pipe does: with the answer, or with this process.
+    read, write = os.pipe()
     try:
         done = subprocess.run(
             command,
+            stdin=read,
             env=os.environ | ENVIRONMENT,
             capture_output=True,
             text=True,
@@ -168,6 +171,9 @@ def _answer(command: list[str]) -> dict[str, Any]:
         )
     except subprocess.TimeoutExpired:
         return {"error": f"no answer in {_TIMEOUT} s", "died": True, "compile_seconds": _TIMEOUT}
+    finally:
+        os.close(read)
+        os.close(write)
     lines = done.stdout.strip().splitlines()
     if done.returncode or not lines:
         told = (done.stderr.strip() or "nothing was printed").splitlines()[-1]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Literal
 
 from tandem_export.bundle import Bundle
 from tandem_export.config import TandemConfig
-from tandem_export.errors import BundleError
+from tandem_export.errors import BundleError, ConfigError
 from tandem_export.graphs import BuildOptions, Graph, plan_graphs
 from tandem_export.plan.chips import Target
 from tandem_export.plan.compile import Job
@@ -17,6 +18,17 @@ from tandem_export.targets.mesh import abstract_mesh, placement, split_names
 
 PLAN_ROLES = ("prefill", "insert", "primary_block", "drafter_step", "round")
 _PREFILL = 256
+
+
+@dataclass(frozen=True, kw_only=True)
+class Form:
+    """What of a build changes its graphs and not what they compute; see `BuildOptions`."""
+
+    attention: Literal["in_cache", "two_part", "kernel"] = "two_part"
+    drafter_rows: Literal[1, 2] = 1
+
+
+_FORM = Form()
 
 
 def bundle_jobs(bundle: Bundle, target: Target, roles: Sequence[str] = ()) -> list[Job]:
@@ -43,16 +55,22 @@ def bundle_jobs(bundle: Bundle, target: Target, roles: Sequence[str] = ()) -> li
     return [Job(record=g, export=bundle.graph_bytes(g.name)) for g in wanted]
 
 
-def plan_jobs(
-    plan: Plan, roles: Sequence[str] = PLAN_ROLES, *, attention: Any = "two_part"
-) -> list[Job]:
-    """The graphs that a build with the plan's buckets makes, exported without weights."""
+def plan_jobs(plan: Plan, roles: Sequence[str] = PLAN_ROLES, form: Form = _FORM) -> list[Job]:
+    """The graphs that a build with the plan's buckets makes, exported without weights.
+
+    Raises:
+      ConfigError: the kernel is asked for on several chips.
+    """
+    chips = plan.options.target.chips
+    if form.attention == "kernel" and chips > 1:
+        hint = "XLA cannot split a kernel between chips: use two_part."
+        raise ConfigError(f"`attention` kernel is for one chip. Got: {chips} chips. {hint}")
     graphs = {
         graph.name: graph
         for bucket in plan.buckets
-        for graph in _bucket_graphs(plan.config, plan, bucket, roles, attention)
+        for graph in _bucket_graphs(plan.config, plan, bucket, roles, form)
     }
-    return [_job(graph, plan.config, plan.options.target.chips) for graph in graphs.values()]
+    return [_job(graph, plan.config, chips) for graph in graphs.values()]
 
 
 def _job(graph: Graph, config: TandemConfig, chips: int) -> Job:
@@ -66,7 +84,7 @@ def _job(graph: Graph, config: TandemConfig, chips: int) -> Job:
 
 
 def _bucket_graphs(
-    config: TandemConfig, plan: Plan, bucket: Bucket, roles: Sequence[str], attention: Any
+    config: TandemConfig, plan: Plan, bucket: Bucket, roles: Sequence[str], form: Form
 ) -> Iterator[Graph]:
     gamma = bucket.best.gamma
     options = BuildOptions(
@@ -76,7 +94,8 @@ def _bucket_graphs(
         cache=plan.options.cache,
         dtype="bfloat16",
         quantize="int8" if plan.options.storage == "int8" else "none",
-        attention=attention,
+        attention=form.attention,
+        drafter_rows=form.drafter_rows,
         roles=tuple(roles),  # type: ignore[arg-type]
         platforms=("tpu",),
     )

@@ -13,14 +13,13 @@ from tandem_export.plan.compile import (
     CompileOptions,
     Job,
     Progress,
-    compile_jobs,
     compiler_options,
     require_libtpu,
 )
-from tandem_export.plan.jobs import PLAN_ROLES, bundle_jobs, plan_jobs
+from tandem_export.plan.jobs import PLAN_ROLES, Form, bundle_jobs, plan_jobs
 from tandem_export.plan.planner import Plan
 from tandem_export.plan.report import ESTIMATE, GraphReport
-from tandem_export.plan.tune import Trial, choose, try_all
+from tandem_export.plan.tune import VMEM, Trial, choose, try_all
 
 # Sections of a bundle's `tuning`: the report, and what the runtime compiles with, by platform.
 REPORT_SECTION, OPTIONS_SECTION = "compile", "compiler_options"
@@ -34,8 +33,9 @@ class CompileReport:
       source: the bundle's or the pair's name.
       libtpu: the compiler's version.
       compiler_options: what it was given.
-      trials: all ways that were tried, of which `graphs` has the best; empty without tuning.
-      chosen: of those, the best.
+      trials: all ways that were tried, of which `graphs` has the best, or without tuning those of
+        the first form; empty if there was one way.
+      chosen: of those, the best; empty without tuning.
       estimate: what the cycles are worth.
     """
 
@@ -88,7 +88,10 @@ def compile_bundle(
     """
     require_libtpu()
     jobs = bundle_jobs(bundle, options.target, roles)
-    forms = {bundle.manifest.options["attention"]: jobs}
+    said = bundle.manifest.options
+    # A bundle of an earlier version says nothing of `drafter_rows`.
+    form = Form(attention=said["attention"], drafter_rows=said.get("drafter_rows", 1))
+    forms = {form: jobs}
     report = _report(bundle.manifest.name, forms, options, progress, tune)
     bundle = add_tuning(bundle, REPORT_SECTION, report.to_dict())
     if tune:
@@ -104,37 +107,52 @@ def compile_plan(
     progress: Progress | None = None,
     *,
     tune: bool = False,
+    attention: Sequence[Any] = (),
+    drafter_rows: Sequence[Any] = (),
 ) -> CompileReport:
     """Compiles the graphs that a build with the plan's buckets would make; no weights are needed.
 
-    With `tune` both attention forms are tried, else `two_part` is compiled.
+    Each of `attention` is compiled with each of `drafter_rows`: by default `two_part` and 1, with
+    `tune` every attention that the target can run, and at batch 1 rows 1 and 2.
 
     Raises:
-      ConfigError: the compiler is not installed.
+      ConfigError: the compiler is not installed; the kernel on several chips.
     """
     require_libtpu()
-    names = ("two_part", "in_cache") if tune else ("two_part",)
-    forms = {name: plan_jobs(plan, roles or PLAN_ROLES, attention=name) for name in names}
+    wanted = plan_forms(plan, attention, drafter_rows, tune)
+    forms = {form: plan_jobs(plan, roles or PLAN_ROLES, form) for form in wanted}
     return _report(plan.pair, forms, options, progress, tune)
+
+
+def plan_forms(
+    plan: Plan, attention: Sequence[Any] = (), drafter_rows: Sequence[Any] = (), tune: bool = False
+) -> list[Form]:
+    """The forms that `compile_plan` compiles."""
+    if not attention:
+        every = ("two_part", "in_cache", "kernel")[: 3 if plan.options.target.chips == 1 else 2]
+        attention = every if tune else every[:1]
+    if not drafter_rows:
+        padded = tune and any(bucket.batch == 1 for bucket in plan.buckets)
+        drafter_rows = (1, 2) if padded else (1,)
+    return [Form(attention=a, drafter_rows=rows) for rows in drafter_rows for a in attention]
 
 
 def _report(
     source: str,
-    forms: Mapping[str, Sequence[Job]],
+    forms: Mapping[Form, Sequence[Job]],
     options: CompileOptions,
     progress: Progress | None,
     tune: bool,
 ) -> CompileReport:
-    trials = try_all(forms, options, progress) if tune else []
+    trials = try_all(forms, options, VMEM if tune else VMEM[:1], progress)
     chosen = choose(trials, options.target) if tune else []
-    [first, *_] = forms.values()
-    graphs = [t.report for t in chosen] if tune else compile_jobs(first, options, progress)
+    graphs = chosen or [trial for trial in trials if trial.form == next(iter(forms))]
     return CompileReport(
         source=source,
         target=options.target,
         libtpu=require_libtpu(),
         compiler_options=dict(options.compiler),
-        graphs=tuple(graphs),
-        trials=tuple(trials),
+        graphs=tuple(trial.report for trial in graphs),
+        trials=tuple(trials) if len(trials) > len(graphs) else (),
         chosen=tuple(chosen),
     )

@@ -29,7 +29,8 @@ class GraphReport:
       roofline_bytes: weights and live cache once; None where the graph's length is not known.
       cycles, cycles_sampling: see `ESTIMATE`.
       collectives: kind -> count in one call.
-      kernels: custom calls; they carry no estimate of cycles.
+      kernels, kernel_bytes: custom calls, which carry no estimate of cycles; the part of
+        `hbm_bytes` that they move at most, were every row of the cache full.
       vmem_bytes: the chip's on-chip memory.
     """
 
@@ -56,6 +57,7 @@ class GraphReport:
     collectives: dict[str, int] = dataclasses.field(default_factory=dict)
     collective_bytes: int | None = None
     kernels: int | None = None
+    kernel_bytes: int = 0
     vmem_bytes: int = 0
 
     @property
@@ -89,10 +91,14 @@ class GraphReport:
         return [text for text, wrong in found.items() if wrong]
 
     def seconds(self, target: Target) -> float | None:
-        """The larger of estimated cycles and moved bytes, as a time; an uncalibrated estimate."""
+        """The larger of estimated cycles and moved bytes, as a time; an uncalibrated estimate.
+
+        Kernels, which have no cycles, add the time of the bytes that they move.
+        """
         if self.cycles is None or self.hbm_bytes is None:
             return None
-        return max(self.cycles / target.clock, self.hbm_bytes / target.bandwidth)
+        busy = self.cycles / target.clock + self.kernel_bytes / target.bandwidth
+        return max(busy, self.hbm_bytes / target.bandwidth)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values."""

@@ -1,4 +1,4 @@
-"""Tries each graph with several sizes of on-chip memory, a plan's in both attention forms too.
+"""Tries each graph with several sizes of on-chip memory, a plan's in several forms too.
 
 What is compared is the report's time: an uncalibrated estimate. It ranks; it promises nothing.
 """
@@ -19,6 +19,7 @@ from tandem_export.plan.compile import (
     compile_jobs,
     compiler_options,
 )
+from tandem_export.plan.jobs import Form
 from tandem_export.plan.report import GraphReport
 
 # MiB that one operation may use; None is the compiler's own choice, 16 in libtpu 0.0.52.
@@ -29,9 +30,9 @@ _TIE = 0.02
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """One graph, compiled one way."""
+    """One graph, compiled one way; `vmem` None is what the options say."""
 
-    attention: str
+    form: Form
     vmem: int | None
     report: GraphReport
 
@@ -44,32 +45,47 @@ class Trial:
         """A line of the table, JSON values."""
         return {
             "graph": self.report.name,
-            "attention": self.attention,
+            **dataclasses.asdict(self.form),
             "vmem_mib": self.vmem,
             "estimated_seconds": self.report.seconds(target),
             "cycles": self.report.cycles,
             "hbm_bytes": self.report.hbm_bytes,
+            "kernels": self.report.kernels,
+            "compile_seconds": self.report.compile_seconds,
             "error": self.report.error,
         }
 
 
 def try_all(
-    forms: Mapping[str, Sequence[Job]], options: CompileOptions, progress: Progress | None = None
+    forms: Mapping[Form, Sequence[Job]],
+    options: CompileOptions,
+    vmem: Sequence[int | None] = VMEM,
+    progress: Progress | None = None,
 ) -> list[Trial]:
-    """Compiles the jobs of every attention form with every size of memory."""
-    trials = []
-    for attention, jobs in forms.items():
-        for vmem in VMEM:
-            tried = dataclasses.replace(options, compiler=compiler_options(vmem))
-            for report in compile_jobs(jobs, tried, progress):
-                trials.append(Trial(attention=attention, vmem=vmem, report=report))
+    """Compiles the jobs of every form with every size of memory.
+
+    A graph that is the same in two forms is compiled once.
+    """
+    trials: list[Trial] = []
+    known: dict[tuple[bytes, int | None], GraphReport] = {}
+    for form, jobs in forms.items():
+        for size in vmem:
+            new = [job for job in jobs if (job.export, size) not in known]
+            compiler = dict(options.compiler) | compiler_options(size)
+            tried = dataclasses.replace(options, compiler=compiler)
+            reports = compile_jobs(new, tried, progress)
+            known.update({(job.export, size): r for job, r in zip(new, reports, strict=True)})
+            trials += [Trial(form=form, vmem=size, report=known[job.export, size]) for job in jobs]
     return trials
 
 
 def choose(trials: Sequence[Trial], target: Target) -> list[Trial]:
-    """The best way of each graph, all in the attention form that is faster in sum."""
-    forms = dict.fromkeys(trial.attention for trial in trials)
-    picks = [_best_of_each([t for t in trials if t.attention == form], target) for form in forms]
+    """The best way of each graph, all in the form that is fastest in sum; of equals the first.
+
+    The kernel is never chosen: what goes on inside it is in no estimate.
+    """
+    forms = dict.fromkeys(t.form for t in trials if t.form.attention != "kernel")
+    picks = [_best_of_each([t for t in trials if t.form == form], target) for form in forms]
     return min(picks, key=lambda own: sum(trial.seconds(target) for trial in own))
 
 

@@ -14,6 +14,7 @@ from tandem_export.runtime.chat import ChatTemplate
 from tandem_export.runtime.engine import Engine
 from tandem_export.runtime.executors import form_of, make_executor
 from tandem_export.runtime.params import Mode, SamplingParams
+from tandem_export.serving.client import ClientOptions
 
 
 def load(
@@ -26,6 +27,7 @@ def load(
     modes: Sequence[Mode] = ("speed", "primary"),
     compilation_cache: str | Path | None = None,
     threads: int | None = None,
+    serving: ClientOptions | None = None,
     allow_expired: bool = False,
 ) -> Engine:
     """Opens a bundle, checks its hashes, and compiles what `modes` need.
@@ -42,6 +44,7 @@ def load(
         statistics count that.
       compilation_cache: a folder where compiled graphs are kept between runs.
       threads: of `onnxruntime` and `openvino`; None is all cores of the process.
+      serving: deadline, retries and certificates of `tf-serving`; see `tandem_export.serving`.
       allow_expired: open the bundle although a part of it has passed its date.
 
     Raises:
@@ -52,7 +55,12 @@ def load(
     bundle = open_bundle(path, allow_expired=allow_expired).in_form(form_of(executor))
     slots = _batch(bundle, batch)
     runner = make_executor(
-        executor, bundle, batch=slots, compilation_cache=compilation_cache, threads=threads
+        executor,
+        bundle,
+        batch=slots,
+        compilation_cache=compilation_cache,
+        threads=threads,
+        serving=serving,
     )
     tokenizer = Tokenizer.from_file(str(bundle.tokenizer_path))
     engine = Engine(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol, TypeVar
 from urllib.parse import urlsplit
 
@@ -25,16 +26,16 @@ class ClientOptions:
       deadline: seconds that a call may take. The first call of a signature compiles it.
       retries: how often a call that is safe to repeat is sent again when no answer came.
       backoff: seconds before the first retry; doubled for each further one.
-      root_certificates: PEM, for `grpcs` and `https`; None trusts the system's.
-      private_key, certificate: PEM of the client, for servers that ask for one.
+      root_certificates: PEM file, for `grpcs` and `https`; None trusts the system's.
+      private_key, certificate: PEM files of the client, for servers that ask for one.
     """
 
     deadline: float = 120.0
     retries: int = 3
     backoff: float = 0.1
-    root_certificates: bytes | None = None
-    private_key: bytes | None = None
-    certificate: bytes | None = None
+    root_certificates: str | Path | None = None
+    private_key: str | Path | None = None
+    certificate: str | Path | None = None
 
     def __post_init__(self) -> None:
         for name in ("deadline", "backoff"):
@@ -42,6 +43,13 @@ class ClientOptions:
                 raise ConfigError(f"`{name}` must be above 0. Got: {getattr(self, name)}")
         if self.retries < 0:
             raise ConfigError(f"`retries` must be at least 0. Got: {self.retries}")
+        if (self.private_key is None) != (self.certificate is None):
+            got = {"private_key": self.private_key, "certificate": self.certificate}
+            raise ConfigError(f"`private_key` and `certificate` must come together. Got: {got}")
+        for name in ("root_certificates", "private_key", "certificate"):
+            path = getattr(self, name)
+            if path is not None and not Path(path).is_file():
+                raise ConfigError(f"`{name}` must be a PEM file. Got: {str(path)!r}, no such file")
 
 
 class Wire(Protocol):

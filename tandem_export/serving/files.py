@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tandem_export.serving.messages import predict_request, write_warmup
+from tandem_export.serving.messages import predict_request
 from tandem_export.serving.protocol import warmup_inputs
+from tandem_export.serving.protos import message
 
 # Where TensorFlow Serving looks for requests to replay before a version gets traffic.
 WARMUP = "assets.extra/tf_serving_warmup_requests"
@@ -37,10 +38,20 @@ def write_serving_files(
         for name, inputs in sorted(signatures.items())
         if name not in ("claim", "release")  # nothing to compile worth a slot
     ]
-    write_warmup(folder / str(version) / WARMUP, requests)
+    _write_warmup(folder / str(version) / WARMUP, requests)
     (folder / MODELS).write_text(_models_config(model), "utf-8")
     if batches:
         (folder / BATCHING).write_text(_batching(batches), "utf-8")
+
+
+def _write_warmup(path: Path, requests: Sequence[Any]) -> None:
+    import tensorflow as tf
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tf.io.TFRecordWriter(str(path)) as file:
+        for request in requests:
+            entry = message("PredictionLog")(predict_log={"request": request})
+            file.write(entry.SerializeToString(deterministic=True))
 
 
 def _models_config(model: str) -> str:

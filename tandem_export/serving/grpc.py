@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult
 
 import numpy as np
 
-from tandem_export.errors import ServingError
+from tandem_export.errors import ConfigError, ServingError
 from tandem_export.serving import messages
 from tandem_export.serving.client import ClientOptions
-from tandem_export.serving.protocol import Field, Interrupted, Signature, refused
+from tandem_export.serving.protocol import Interrupted, Signature, refused
+from tandem_export.serving.protos import message
 
 _PORT = 8500
+_SERVICE = "/tensorflow.serving.PredictionService"
 # Prompts are small; logits of a primary block are not.
 _MAX_BYTES = 256 * 2**20
 
@@ -25,39 +28,30 @@ class GrpcWire:
         """Makes the channel; nothing is sent yet.
 
         Raises:
-          ConfigError: tensorflow-serving-api is not installed.
+          ConfigError: grpcio or protobuf is not installed.
         """
-        self._api = messages.api()
-        import grpc
-
+        try:
+            import grpc
+        except ModuleNotFoundError as error:
+            hint = "Install it: pip install 'tandem-export[serving]'"
+            raise ConfigError(f"gRPC needs {error.name!r}. {hint}") from error
         self._grpc, self._model, self._options = grpc, model, options
         self._target = f"{address.hostname}:{address.port or _PORT}"
-        limits = [
-            ("grpc.max_receive_message_length", _MAX_BYTES),
-            ("grpc.max_send_message_length", _MAX_BYTES),
-        ]
-        if address.scheme == "grpcs":
-            trust = grpc.ssl_channel_credentials(
-                options.root_certificates, options.private_key, options.certificate
-            )
-            self._channel = grpc.secure_channel(self._target, trust, limits)
-        else:
-            self._channel = grpc.insecure_channel(self._target, limits)
-        self._stub = self._api.service.PredictionServiceStub(self._channel)
+        self._channel = _channel(grpc, self._target, options if address.scheme == "grpcs" else None)
+        self._predict = self._method("Predict", "PredictResponse")
+        self._metadata = self._method("GetModelMetadata", "GetModelMetadataResponse")
+
+    def _method(self, name: str, answer: str) -> Any:
+        return self._channel.unary_unary(
+            f"{_SERVICE}/{name}",
+            request_serializer=lambda request: request.SerializeToString(),
+            response_deserializer=message(answer).FromString,
+        )
 
     def read_signatures(self) -> dict[str, Signature]:
         """See `Wire.read_signatures`."""
-        request = self._api.metadata.GetModelMetadataRequest()
-        request.model_spec.name = self._model
-        request.metadata_field.append("signature_def")
-        answer = self._ask("metadata", self._stub.GetModelMetadata, request)
-        packed = self._api.metadata.SignatureDefMap()
-        answer.metadata["signature_def"].Unpack(packed)
-        return {
-            name: Signature(_fields(own.inputs), _fields(own.outputs))
-            for name, own in packed.signature_def.items()
-            if not name.startswith("__")
-        }
+        request = messages.metadata_request(self._model)
+        return messages.read_signatures(self._ask("metadata", self._metadata, request))
 
     def send(
         self, signature: str, own: Signature, inputs: Mapping[str, np.ndarray]
@@ -65,8 +59,8 @@ class GrpcWire:
         """See `Wire.send`."""
         del own  # every tensor says what it is
         request = messages.predict_request(self._model, signature, inputs)
-        answer = self._ask(signature, self._stub.Predict, request)
-        return {name: messages.array(value) for name, value in answer.outputs.items()}
+        answer = self._ask(signature, self._predict, request)
+        return {name: messages.read_array(tensor) for name, tensor in answer.outputs.items()}
 
     def _ask(self, what: str, method: Any, request: Any) -> Any:
         try:
@@ -93,10 +87,14 @@ class GrpcWire:
         self._channel.close()
 
 
-def _fields(infos: Any) -> dict[str, Field]:
-    return {
-        name: Field(
-            tuple(dim.size for dim in info.tensor_shape.dim), messages.dtype_name(info.dtype)
-        )
-        for name, info in infos.items()
-    }
+def _channel(grpc: Any, target: str, trust: ClientOptions | None) -> Any:
+    """A channel to `target`; TLS where `trust` says whom to trust."""
+    limits = [
+        ("grpc.max_receive_message_length", _MAX_BYTES),
+        ("grpc.max_send_message_length", _MAX_BYTES),
+    ]
+    if trust is None:
+        return grpc.insecure_channel(target, limits)
+    files = (trust.root_certificates, trust.private_key, trust.certificate)
+    pems = [None if file is None else Path(file).read_bytes() for file in files]
+    return grpc.secure_channel(target, grpc.ssl_channel_credentials(*pems), limits)

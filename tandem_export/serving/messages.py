@@ -1,104 +1,84 @@
-"""TensorFlow Serving's messages: made, read and stored with the generated classes of its API."""
+"""What a client says to TensorFlow Serving and hears from it, between arrays and messages."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from pathlib import Path
-from types import SimpleNamespace
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from tandem_export.errors import ConfigError
+from tandem_export.errors import ServingError
+from tandem_export.serving.protocol import Field, Signature
+from tandem_export.serving.protos import message
 
-
-def api() -> SimpleNamespace:
-    """The modules of tensorflow-serving-api that are used here, by short name.
-
-    Raises:
-      ConfigError: it is not installed.
-    """
-    try:
-        from tensorflow_serving.apis import (
-            get_model_metadata_pb2,
-            predict_pb2,
-            prediction_log_pb2,
-            prediction_service_pb2_grpc,
-        )
-    except ModuleNotFoundError as error:
-        hint = "pip install --no-deps tensorflow-serving-api; pip install grpcio tensorflow-cpu"
-        rule = f"TensorFlow Serving's API needs the package {error.name!r}"
-        raise ConfigError(f"{rule}. Install it: {hint}") from error
-    return SimpleNamespace(
-        metadata=get_model_metadata_pb2,
-        predict=predict_pb2,
-        log=prediction_log_pb2,
-        service=prediction_service_pb2_grpc,
-    )
+# TensorFlow's `DataType`: its number, and the field of a `TensorProto` that holds such values one
+# by one. Signatures take and give these three.
+_DTYPES = {"float32": (1, "float_val"), "int32": (3, "int_val"), "uint32": (22, "uint32_val")}
+_NAMES = {number: name for name, (number, _) in _DTYPES.items()}
 
 
 def predict_request(model: str, signature: str, inputs: Mapping[str, np.ndarray]) -> Any:
     """A `PredictRequest`."""
-    request = api().predict.PredictRequest()
+    request = message("PredictRequest")()
     request.model_spec.name = model
     request.model_spec.signature_name = signature
     for name, value in inputs.items():
-        put_array(request.inputs[name], value)
+        tensor = request.inputs[name]
+        tensor.dtype, _ = _DTYPES[value.dtype.name]
+        for size in value.shape:
+            tensor.tensor_shape.dim.add(size=size)
+        tensor.tensor_content = value.astype(value.dtype.newbyteorder("<"), order="C").tobytes()
     return request
 
 
-def put_array(proto: Any, value: np.ndarray) -> None:
-    """Fills a `TensorProto` with a dense array, its bytes as they lie in memory."""
-    import tensorflow as tf
+def read_array(tensor: Any) -> np.ndarray:
+    """The array of a `TensorProto`: bytes, or values one by one, where the last one repeats.
 
-    dense = np.asarray(value, order="C")
-    proto.dtype = tf.as_dtype(dense.dtype).as_datatype_enum
-    for size in dense.shape:
-        proto.tensor_shape.dim.add(size=size)
-    proto.tensor_content = dense.tobytes()
-
-
-def put_signature(proto: Any, inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> None:
-    """Fills a `SignatureDef`; the values have `shape` and `dtype` (numpy's name)."""
-    import tensorflow as tf
-
-    for infos, fields in ((proto.inputs, inputs), (proto.outputs, outputs)):
-        for name, field in fields.items():
-            infos[name].dtype = tf.as_dtype(field.dtype).as_datatype_enum
-            for size in field.shape:
-                infos[name].tensor_shape.dim.add(size=size)
+    Raises:
+      ServingError: another dtype than signatures have.
+    """
+    name = _dtype_name(tensor.dtype)
+    shape = [dim.size for dim in tensor.tensor_shape.dim]
+    if tensor.tensor_content:
+        little = np.dtype(name).newbyteorder("<")
+        return np.frombuffer(tensor.tensor_content, little).astype(name).reshape(shape)
+    _, field = _DTYPES[name]
+    values = np.array(getattr(tensor, field), name)
+    missing = int(np.prod(shape)) - len(values)
+    return np.pad(values, (0, missing), "edge" if len(values) else "constant").reshape(shape)
 
 
-def dtype_name(code: int) -> str:
-    """Numpy's name of a `DataType`."""
-    import tensorflow as tf
-
-    return tf.as_dtype(code).name
-
-
-def array(proto: Any) -> np.ndarray:
-    """The array of a `TensorProto`, in any of its encodings."""
-    import tensorflow as tf
-
-    return tf.make_ndarray(proto)
+def metadata_request(model: str) -> Any:
+    """A `GetModelMetadataRequest` for the signatures."""
+    request = message("GetModelMetadataRequest")()
+    request.model_spec.name = model
+    request.metadata_field.append("signature_def")
+    return request
 
 
-def write_warmup(path: Path, requests: Iterable[Any]) -> None:
-    """Writes requests that a server replays before a version takes traffic."""
-    import tensorflow as tf
+def read_signatures(answer: Any) -> dict[str, Signature]:
+    """The signatures in a `GetModelMetadataResponse`, TensorFlow's own left out.
 
-    log = api().log
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tf.io.TFRecordWriter(str(path)) as file:
-        for request in requests:
-            entry = log.PredictionLog(predict_log=log.PredictLog(request=request))
-            file.write(entry.SerializeToString())
+    Raises:
+      ServingError: one has another dtype than signatures have.
+    """
+    packed = message("SignatureDefMap").FromString(answer.metadata["signature_def"].value)
+    return {
+        name: Signature(_fields(own.inputs), _fields(own.outputs))
+        for name, own in packed.signature_def.items()
+        if not name.startswith("__")
+    }
 
 
-def read_warmup(path: Path) -> list[Any]:
-    """The requests in a warm-up file."""
-    import tensorflow as tf
+def _fields(infos: Any) -> dict[str, Field]:
+    return {
+        name: Field(tuple(dim.size for dim in info.tensor_shape.dim), _dtype_name(info.dtype))
+        for name, info in infos.items()
+    }
 
-    log = api().log
-    records = tf.data.TFRecordDataset(str(path))
-    return [log.PredictionLog.FromString(record.numpy()).predict_log.request for record in records]
+
+def _dtype_name(number: int) -> str:
+    if number not in _NAMES:
+        rule = f"a served tensor must have one of TensorFlow's data types {sorted(_NAMES)}"
+        raise ServingError(f"{rule}; is it another model? Got: {number}")
+    return _NAMES[number]

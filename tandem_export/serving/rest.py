@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import ssl
 import urllib.error
@@ -61,7 +62,7 @@ class RestWire:
                 return json.load(answer)
         except urllib.error.HTTPError as error:
             raise _explain(what, url, error.code, error.read().decode(errors="replace")) from error
-        except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
+        except (OSError, http.client.HTTPException) as error:
             rule = f"must answer within {deadline:g} s (`deadline`); is the server up?"
             raise Interrupted(f"{what} at {url} {rule} Got: {error}") from error
 
@@ -70,8 +71,10 @@ class RestWire:
 
 
 def _trust(options: ClientOptions) -> ssl.SSLContext:
-    pem = options.root_certificates
-    return ssl.create_default_context(cadata=None if pem is None else pem.decode())
+    context = ssl.create_default_context(cafile=options.root_certificates)
+    if options.certificate is not None:
+        context.load_cert_chain(options.certificate, options.private_key)
+    return context
 
 
 def _explain(what: str, url: str, status: int, text: str) -> Exception:

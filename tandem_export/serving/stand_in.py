@@ -6,15 +6,17 @@ model, no batching, no version policy. `docs/tf-serving.md` says how to start th
 
 from __future__ import annotations
 
+import ssl
 import threading
 from collections.abc import Mapping
 from concurrent import futures
+from dataclasses import dataclass
 from http.server import ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from tandem_export.serving import messages
 from tandem_export.serving.local import LocalModel
 from tandem_export.serving.protocol import DEFAULT_SIGNATURE, Signature
 
@@ -29,6 +31,20 @@ class Refusal(Exception):
         self.status = status
 
 
+@dataclass(frozen=True, kw_only=True)
+class Tls:
+    """PEM files of a server for `localhost`.
+
+    Attributes:
+      private_key, certificate: of the server; the certificate with its chain.
+      clients: whose certificates every client must have; None: a client needs none.
+    """
+
+    private_key: Path
+    certificate: Path
+    clients: Path | None = None
+
+
 class StandIn:
     """Serves one model over gRPC and REST on free ports of this machine, until it is closed.
 
@@ -36,36 +52,29 @@ class StandIn:
       grpc_address, rest_address: what a client connects to.
     """
 
-    def __init__(
-        self, folder: str | Path, name: str, *, tls: tuple[bytes, bytes] | None = None
-    ) -> None:
+    def __init__(self, folder: str | Path, name: str, *, tls: Tls | None = None) -> None:
         """Loads the version folder and starts.
 
         Args:
           folder: the version folder.
           name: the model's name.
-          tls: private key and certificate chain (PEM), for gRPC.
-        """
-        import grpc
+          tls: of both wires; None: plain ones.
 
-        from tandem_export.serving.stand_in_wires import rest_handler, servicer
+        Raises:
+          ConfigError: tensorflow-serving-api is not installed.
+        """
+        from tandem_export.serving.stand_in_wires import add_servicer, rest_handler
 
         self._model, self._name = LocalModel(folder), name
-        self._server = grpc.server(futures.ThreadPoolExecutor(_THREADS))
-        add = messages.api().service.add_PredictionServiceServicer_to_server
-        add(servicer(self), self._server)
-        if tls is None:
-            port = self._server.add_insecure_port("127.0.0.1:0")
-            self.grpc_address = f"grpc://127.0.0.1:{port}"
-        else:
-            trust = grpc.ssl_server_credentials([tls])
-            self.grpc_address = (
-                f"grpcs://localhost:{self._server.add_secure_port('localhost:0', trust)}"
-            )
+        self._server, port = _grpc_server(tls)
+        add_servicer(self, self._server)
         self._server.start()
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), rest_handler(self))
+        self.grpc_address = f"grpc{'s' if tls else ''}://localhost:{port}"
+        self._http = ThreadingHTTPServer(("localhost", 0), rest_handler(self))
+        if tls is not None:
+            self._http.socket = _ssl_context(tls).wrap_socket(self._http.socket, server_side=True)
         threading.Thread(target=self._http.serve_forever, daemon=True).start()
-        self.rest_address = f"http://127.0.0.1:{self._http.server_address[1]}"
+        self.rest_address = f"http{'s' if tls else ''}://localhost:{self._http.server_port}"
 
     def load(self, folder: str | Path) -> None:
         """Serves another version, or the same one anew: all sessions are lost."""
@@ -112,3 +121,24 @@ class StandIn:
         self._http.shutdown()
         self._http.server_close()
         self._model.close()
+
+
+def _grpc_server(tls: Tls | None) -> tuple[Any, int]:
+    import grpc
+
+    server = grpc.server(futures.ThreadPoolExecutor(_THREADS))
+    if tls is None:
+        return server, server.add_insecure_port("localhost:0")
+    pair = tls.private_key.read_bytes(), tls.certificate.read_bytes()
+    clients = None if tls.clients is None else tls.clients.read_bytes()
+    trust = grpc.ssl_server_credentials([pair], clients, clients is not None)
+    return server, server.add_secure_port("localhost:0", trust)
+
+
+def _ssl_context(tls: Tls) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tls.certificate, tls.private_key)
+    if tls.clients is not None:
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(tls.clients)
+    return context

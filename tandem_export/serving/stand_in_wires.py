@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler
+from importlib import import_module
 from typing import Any, Protocol
 
 import numpy as np
+import tensorflow as tf
 
-from tandem_export.serving import messages
-from tandem_export.serving.protocol import Signature
+from tandem_export.errors import ConfigError
+from tandem_export.serving.protocol import Field, Signature
 from tandem_export.serving.stand_in import Refusal
 
 
@@ -28,11 +30,23 @@ class Served(Protocol):
         ...
 
 
-def servicer(served: Served) -> Any:
-    """A PredictionService over `served`."""
+def add_servicer(served: Served, server: Any) -> None:
+    """Adds a PredictionService over `served` to a gRPC server.
+
+    Its messages are those of tensorflow-serving-api, and none of the client's own.
+
+    Raises:
+      ConfigError: tensorflow-serving-api is not installed.
+    """
     import grpc
 
-    api = messages.api()
+    names = ("predict_pb2", "get_model_metadata_pb2", "prediction_service_pb2_grpc")
+    try:
+        own = [import_module(f"tensorflow_serving.apis.{name}") for name in names]
+    except ModuleNotFoundError as error:
+        hint = "Install it: pip install --no-deps tensorflow-serving-api"
+        raise ConfigError(f"the stand-in server needs {error.name!r}. {hint}") from error
+    predict_api, metadata_api, service_api = own
 
     def answering(method: Callable[[Any], Any]) -> Callable[[Any, Any, Any], Any]:
         def answer(self: Any, request: Any, context: Any) -> Any:
@@ -45,23 +59,39 @@ def servicer(served: Served) -> Any:
         return answer
 
     def predict(request: Any) -> Any:
-        inputs = {name: messages.array(value) for name, value in request.inputs.items()}
+        inputs = {name: tf.make_ndarray(value) for name, value in request.inputs.items()}
         spec = request.model_spec
-        response = api.predict.PredictResponse(model_spec=spec)
+        response = predict_api.PredictResponse(model_spec=spec)
         for name, value in served.predict(spec.name, spec.signature_name, inputs).items():
-            messages.put_array(response.outputs[name], value)
+            _put_values(response.outputs[name], value)
         return response
 
     def metadata(request: Any) -> Any:
-        packed = api.metadata.SignatureDefMap()
-        for name, own in served.signatures(request.model_spec.name).items():
-            messages.put_signature(packed.signature_def[name], own.inputs, own.outputs)
-        response = api.metadata.GetModelMetadataResponse(model_spec=request.model_spec)
+        packed = metadata_api.SignatureDefMap()
+        for name, (inputs, outputs) in served.signatures(request.model_spec.name).items():
+            _put_fields(packed.signature_def[name].inputs, inputs)
+            _put_fields(packed.signature_def[name].outputs, outputs)
+        response = metadata_api.GetModelMetadataResponse(model_spec=request.model_spec)
         response.metadata["signature_def"].Pack(packed)
         return response
 
     methods = {"Predict": answering(predict), "GetModelMetadata": answering(metadata)}
-    return type("Servicer", (api.service.PredictionServiceServicer,), methods)()
+    servicer = type("Servicer", (service_api.PredictionServiceServicer,), methods)()
+    service_api.add_PredictionServiceServicer_to_server(servicer, server)
+
+
+def _put_values(tensor: Any, value: np.ndarray) -> None:
+    """Fills a `TensorProto` with values one by one, as the real server answers."""
+    tensor.dtype = tf.as_dtype(value.dtype).as_datatype_enum
+    tensor.tensor_shape.CopyFrom(tf.TensorShape(value.shape).as_proto())
+    field = {"float32": "float_val", "int32": "int_val", "uint32": "uint32_val"}[value.dtype.name]
+    getattr(tensor, field).extend(value.reshape(-1).tolist())
+
+
+def _put_fields(infos: Any, fields: Mapping[str, Field]) -> None:
+    for name, field in fields.items():
+        infos[name].dtype = tf.as_dtype(field.dtype).as_datatype_enum
+        infos[name].tensor_shape.CopyFrom(tf.TensorShape(field.shape).as_proto())
 
 
 def _status(error: Refusal) -> str:

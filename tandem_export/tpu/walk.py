@@ -47,7 +47,8 @@ class Totals:
       copies: bytes -> count of copies from HBM to HBM.
       collectives: kind -> count.
       collective_bytes: results of the collectives.
-      custom_calls: kernels; they carry no estimate.
+      kernels, kernel_bytes: custom calls, which carry no estimate of cycles; the part of `bytes` of
+        their operands and results, as if they read all of them.
       unknown_loops: loops whose number of runs is not in the text.
     """
 
@@ -57,7 +58,8 @@ class Totals:
     copies: Counter[float] = field(default_factory=Counter)
     collectives: Counter[str] = field(default_factory=Counter)
     collective_bytes: float = 0.0
-    custom_calls: float = 0.0
+    kernels: float = 0.0
+    kernel_bytes: float = 0.0
     unknown_loops: int = 0
 
     def plus(self, other: Totals, times: int = 1) -> Totals:
@@ -134,6 +136,7 @@ class _Walk:
 def _count(own: Computation, instruction: Instruction, size: float) -> Totals:
     op = instruction.op
     kind = next((kind for kind in _COLLECTIVES if op.startswith(kind)), None)
+    is_kernel = op == "custom-call" and "tpu_custom_call" in instruction.attributes
     return Totals(
         bytes=size,
         prefetched=size if op.endswith("-start") and kind is None else 0.0,
@@ -141,7 +144,8 @@ def _count(own: Computation, instruction: Instruction, size: float) -> Totals:
         copies=_copy(own, instruction),
         collectives=Counter({kind: 1} if kind else {}),
         collective_bytes=instruction.size() if kind else 0.0,
-        custom_calls=float(op == "custom-call" and "tpu_custom_call" in instruction.attributes),
+        kernels=float(is_kernel),
+        kernel_bytes=size * is_kernel,
     )
 
 

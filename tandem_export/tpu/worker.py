@@ -2,13 +2,17 @@
 
 The TPU compiler may end the process, and it keeps what it was started with; so each graph has its
 own. The job names a serialized `jax.export` file, a topology and compiler options; the answer is
-one line of JSON on stdout. It is to be started with `environment.ENVIRONMENT`.
+one line of JSON on stdout. It is to be started with `environment.ENVIRONMENT`, and with a pipe on
+stdin that nobody writes to: when it closes, the process ends, so that no compiler outlives the
+command that waits for it.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -69,7 +73,8 @@ def facts(compiled: Any, loops: int) -> dict[str, Any]:
         "copies": {str(int(size)): int(count) for size, count in most.copies.items()},
         "collectives": {kind: int(count) for kind, count in least.collectives.items()},
         "collective_bytes": int(least.collective_bytes),
-        "kernels": int(least.custom_calls),
+        "kernels": int(least.kernels),
+        "kernel_bytes": int(least.kernel_bytes),
     }
 
 
@@ -87,8 +92,14 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
     return facts(compiled, job["loops"]) | {"compile_seconds": seconds}
 
 
+def _end_with_stdin() -> None:
+    os.read(0, 1)  # not sys.stdin: its lock would be held when the process ends
+    os._exit(1)
+
+
 def main() -> None:
     """Reads the job file that the command line names, prints the answer."""
+    threading.Thread(target=_end_with_stdin, daemon=True).start()
     print(json.dumps(run(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))))
 
 

@@ -82,6 +82,20 @@ def test_tuning_is_kept_for_the_runtime(tmp_path: Path, monkeypatch) -> None:
     assert compiler_options(bundle, "drafter_step_b2_t1", "cpu") == {}
 
 
+def test_forms_stand_side_by_side(pair: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    what = ("--batch", "1", "--cache", "128", "--graphs", "drafter_step")
+    report = tmp_path / "report.json"
+    result = run("compile", pair, *what, "--attention", "two_part,kernel", "--out", report)
+    assert result.exit_code == 0, result.stderr + result.stdout
+    values = json.loads(report.read_text())
+    assert [(t["attention"], t["kernels"] > 0) for t in values["trials"]] == [
+        ("two_part", False),
+        ("kernel", True),
+    ]
+    assert len(values["graphs"]) == 1 and values["chosen"] == []
+
+
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
@@ -89,9 +103,11 @@ def test_tuning_is_kept_for_the_runtime(tmp_path: Path, monkeypatch) -> None:
         (("plan", "2b", "--target", "v4"), "`target` must be one of"),
         (("plan", "2b", "--acceptance", "much"), "Got: "),
         (("compile", "BUNDLE"), "must be lowered for tpu"),
+        (("compile", "2b", "--target", "v5e-4", "--attention", "kernel"), "is for one chip"),
+        (("compile", "2b", "--attention", "flash"), "`attention` must be one of"),
         (("compile", "BUNDLE", "--graphs", "nothing"), "must name roles of the bundle"),
     ],
-    ids=["too-large", "target", "acceptance", "platform", "roles"],
+    ids=["too-large", "target", "acceptance", "platform", "chips", "attention", "roles"],
 )
 def test_bad_input_is_one_paragraph_and_exit_code_2(arguments, text: str) -> None:
     result = run(*(str(shared_bundle()) if a == "BUNDLE" else a for a in arguments))

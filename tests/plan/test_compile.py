@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import os
+import subprocess
+import sys
 from importlib import metadata
 from pathlib import Path
 
@@ -12,7 +16,10 @@ from tandem_export.errors import ConfigError
 from tandem_export.plan import compile as library
 from tandem_export.plan import compile_options, target_named
 from tandem_export.plan.compile import compile_jobs
+from tandem_export.tpu import worker
+from tandem_export.tpu.environment import ENVIRONMENT
 from tests.plan.jobs import tiny_jobs
+from tests.tiny import TANDEM
 
 BLOCK, STEP = "primary_block_b2_t4", "drafter_step_b2_t1"
 
@@ -39,6 +46,16 @@ def test_graphs_compile_with_their_caches_in_place(tmp_path: Path) -> None:
     assert dataclasses.replace(again[0], cached=False) == block
 
 
+def test_the_kernel_stands_in_the_whole_block() -> None:
+    """One for each layer; the caches stay where they are, and are not copied to where it reads."""
+    [block] = compile_jobs([tiny_jobs("kernel")[BLOCK]], options())
+    assert block.error is None and block.problems == []
+    assert block.kernels == TANDEM.primary.num_layers and block.cache_copies == 0
+    primary = 2 * 2 * 2 * 2 * 4 * 128 * 2  # keys and values, layers, rows, heads of 4, positions
+    assert primary <= block.kernel_bytes < 1.2 * primary
+    assert block.alias_bytes is not None and block.alias_bytes >= block.cache_bytes
+
+
 def test_an_answer_is_kept_for_one_graph_compiler_and_options() -> None:
     block, step = (tiny_jobs()[name] for name in (BLOCK, STEP))
     keys = {
@@ -62,6 +79,19 @@ def test_a_process_that_dies_is_a_report_and_is_not_kept(tmp_path: Path) -> None
     [report] = compile_jobs([broken], options(tmp_path))
     assert report.error is not None and "process ended with 1" in report.error
     assert list(tmp_path.iterdir()) == []
+
+
+def test_no_compiler_outlives_the_command(tmp_path: Path) -> None:
+    """A worker whose command is gone ends, before it has an answer."""
+    (tmp_path / "graph.bin").write_bytes(tiny_jobs()[STEP].export)
+    job = {"export": str(tmp_path / "graph.bin"), "topology": "v5e:1x1", "options": {}, "loops": 1}
+    (tmp_path / "job.json").write_text(json.dumps(job))
+    command = [sys.executable, "-m", worker.__name__, str(tmp_path / "job.json")]
+    gone = subprocess.run(
+        command, input="", env=os.environ | ENVIRONMENT, capture_output=True, text=True
+    )
+    assert (gone.returncode, gone.stdout) == (1, "")
+    assert library._answer(command)["compile_seconds"] > 0
 
 
 def test_without_the_compiler_the_error_says_how_to_get_it(monkeypatch) -> None:

@@ -61,6 +61,12 @@ def test_time_is_the_slower_of_cycles_and_bytes() -> None:
     assert make_report(RECORD, GOOD | {"hbm_bytes": 8_190_000}, CHIP).seconds(CHIP) == 1e-5
 
 
+def test_kernels_add_the_time_of_their_bytes_to_the_cycles() -> None:
+    answer = GOOD | {"hbm_bytes": 819_000, "kernel_bytes": 409_500}  # 1 us of cycles, 0.5 of bytes
+    seconds = make_report(RECORD, answer, CHIP).seconds(CHIP)
+    assert seconds is not None and math.isclose(seconds, 1.5e-6)
+
+
 def test_the_roofline_of_a_step_by_hand() -> None:
     """Every weight but the projections, the drafter's cache, its new rows, inputs and logits."""
     record = tiny_jobs()["drafter_step_b2_t1"].record

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any, Literal
 
-from tandem_export.plan import target_named
+from tandem_export.plan import PlanOptions, compile_options, plan, read_pair, target_named
+from tandem_export.plan.jobs import Form
+from tandem_export.plan.offline import plan_forms
 from tandem_export.plan.report import make_report
-from tandem_export.plan.tune import Trial, choose
+from tandem_export.plan.tune import Trial, choose, try_all
+from tests.plan.jobs import tiny_jobs
 from tests.plan.test_report import GOOD, RECORD
 
 CHIP = target_named("v5e")
 
 
-def trial(name: str, attention: str, vmem: int | None, cycles: int) -> Trial:
+def trial(
+    name: str, attention: Literal["in_cache", "two_part", "kernel"], vmem: int | None, cycles: int
+) -> Trial:
     report = make_report(RECORD, GOOD | {"cycles": cycles, "hbm_bytes": 0}, CHIP)
-    return Trial(attention=attention, vmem=vmem, report=dataclasses.replace(report, name=name))
+    form = Form(attention=attention)
+    return Trial(form=form, vmem=vmem, report=dataclasses.replace(report, name=name))
 
 
 def test_the_smaller_memory_wins_a_tie() -> None:
@@ -32,11 +39,55 @@ def test_all_graphs_take_the_form_that_is_faster_in_sum() -> None:
         trial("b", "in_cache", 32, 500),
     ]
     chosen = choose(tried, CHIP)
-    assert [(t.report.name, t.attention) for t in chosen] == [("a", "in_cache"), ("b", "in_cache")]
+    assert [(t.report.name, t.form.attention) for t in chosen] == [
+        ("a", "in_cache"),
+        ("b", "in_cache"),
+    ]
 
 
 def test_what_does_not_compile_is_never_chosen() -> None:
     answer = {"error": "no", "compile_seconds": 1.0, "cached": False}
-    broken = Trial(attention="two_part", vmem=None, report=make_report(RECORD, answer, CHIP))
+    broken = Trial(form=Form(), vmem=None, report=make_report(RECORD, answer, CHIP))
     works = trial(RECORD.name, "two_part", 64, 10**9)
     assert choose([broken, works], CHIP) == [works]
+
+
+def test_the_kernel_is_never_chosen() -> None:
+    tried = [trial("a", "kernel", None, 1), trial("a", "two_part", None, 100)]
+    assert choose(tried, CHIP) == tried[1:]
+
+
+def test_a_padded_drafter_is_chosen_for_all_graphs_or_for_none() -> None:
+    rows = Form(drafter_rows=2)
+    plain = [trial("step", "two_part", None, 300), trial("round", "two_part", None, 100)]
+    padded = [dataclasses.replace(t, form=rows) for t in plain]
+    assert choose([*plain, *padded], CHIP) == plain  # of equals the first
+    padded[0] = dataclasses.replace(padded[0], report=trial("step", "two_part", None, 50).report)
+    assert choose([*plain, *padded], CHIP) == padded
+
+
+def forms_of(target: str, batch: int, **asked: Any) -> list[tuple[str, int]]:
+    options = PlanOptions(target=target_named(target), batch=(batch,))
+    made = plan("270m", read_pair("270m"), options)
+    return [(form.attention, form.drafter_rows) for form in plan_forms(made, **asked)]
+
+
+def test_which_forms_are_tried() -> None:
+    every = [("two_part", 1), ("in_cache", 1), ("kernel", 1)]
+    padded = [(attention, 2) for attention, _ in every]
+    assert forms_of("v5e-1", 4) == [("two_part", 1)]
+    assert forms_of("v5e-1", 4, tune=True) == every
+    assert forms_of("v5e-1", 1, tune=True) == every + padded
+    assert forms_of("v5e-4", 4, tune=True) == every[:2]  # no kernel on several chips
+    assert forms_of("v5e-1", 1, attention=["kernel"]) == [("kernel", 1)]
+    assert forms_of("v5e-1", 1, drafter_rows=[1, 2]) == [("two_part", 1), ("two_part", 2)]
+
+
+def test_a_graph_that_two_forms_share_is_compiled_once() -> None:
+    job = tiny_jobs()["drafter_step_b2_t1"]
+    options = compile_options(CHIP, reuse=False)
+    seen: list[str] = []
+    forms = {Form(): [job], Form(drafter_rows=2): [job]}
+    one, other = try_all(forms, options, (None,), lambda done, of, name: seen.append(name))
+    assert seen == [job.record.name] and one.report is other.report
+    assert (one.form, other.form) == tuple(forms)

@@ -6,26 +6,29 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tensorflow as tf
 from google.protobuf import text_format
+from tensorflow_serving.apis import prediction_log_pb2 as log
 from tensorflow_serving.config import model_server_config_pb2 as config
 
-from tandem_export.serving import messages
 from tandem_export.serving.files import WARMUP, write_serving_files
 from tests.serving.bundles import SLOTS, local, model_folder, rounds_only
 
 # protobuf makes its classes when the module is loaded.
 _SERVER_CONFIG: Any = getattr(config, "ModelServerConfig")  # noqa: B009
+_LOG: Any = getattr(log, "PredictionLog")  # noqa: B009
 
 
 def test_every_warm_up_request_is_good_and_touches_no_slot() -> None:
     """Sent one by one to the model, as a server replays them."""
     model, folder = local("rounds"), model_folder(rounds_only())
-    requests = messages.read_warmup(folder / WARMUP)
+    records = tf.data.TFRecordDataset(str(folder / WARMUP)).as_numpy_iterator()
+    requests = [_LOG.FromString(record).predict_log.request for record in records]
     names = [request.model_spec.signature_name for request in requests]
     assert sorted([*names, "claim", "release"]) == sorted(model.signatures)
     for request in requests:
         assert request.model_spec.name == "tandem"
-        inputs = {name: messages.array(value) for name, value in request.inputs.items()}
+        inputs = {name: tf.make_ndarray(value) for name, value in request.inputs.items()}
         model.call(request.model_spec.signature_name, inputs)
         assert set(inputs["slots"].tolist()) == {SLOTS}
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +11,7 @@ import pytest
 from tandem_export.errors import ConfigError, RequestError, ServingError
 from tandem_export.serving import ClientOptions, Interrupted, NotHeld, connect
 from tandem_export.serving.stand_in import StandIn
-from tests.serving.bundles import every_role, local, model_folder, rounds_only
+from tests.serving.bundles import every_role, local, model_folder
 from tests.serving.calls import floats, generating, ints, sampling
 
 PROMPTS = [[3], [1, 2, 3, 4]]
@@ -120,25 +119,15 @@ def test_an_address_names_its_scheme_and_host(address) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{"deadline": 0}, {"retries": -1}, {"backoff": 0}],
-    ids=["deadline", "retries", "backoff"],
+    [
+        {"deadline": 0},
+        {"retries": -1},
+        {"backoff": 0},
+        {"private_key": "key.pem"},
+        {"root_certificates": "nowhere.pem"},
+    ],
+    ids=["deadline", "retries", "backoff", "half-a-pair", "no-file"],
 )
 def test_options_check_themselves(options) -> None:
     with pytest.raises(ConfigError, match=next(iter(options))):
         ClientOptions(**options)
-
-
-def test_a_tls_channel_trusts_the_given_certificate_only() -> None:
-    """The pair in `certificate/` is self-signed for localhost and made for this test."""
-    folder = Path(__file__).with_name("certificate")
-    key, certificate = ((folder / f"{n}.pem").read_bytes() for n in ("key", "certificate"))
-    made = StandIn(model_folder(rounds_only()), "tandem", tls=(key, certificate))
-    try:
-        trusting = ClientOptions(root_certificates=certificate, retries=0)
-        client = connect(made.grpc_address, model="tandem", options=trusting)
-        assert client.signatures == local("rounds").signatures
-        client.close()
-        with pytest.raises(Interrupted):
-            connect(made.grpc_address, model="tandem", options=FAST)
-    finally:
-        made.close()

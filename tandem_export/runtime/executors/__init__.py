@@ -8,6 +8,7 @@ from pathlib import Path
 from tandem_export.bundle import Bundle
 from tandem_export.errors import ConfigError
 from tandem_export.runtime.executor import Steps
+from tandem_export.serving.client import ClientOptions
 
 __all__ = ["EXECUTORS", "form_of", "make_executor"]
 
@@ -41,12 +42,13 @@ def make_executor(
     batch: int,
     compilation_cache: str | Path | None,
     threads: int | None = None,
+    serving: ClientOptions | None = None,
 ) -> Steps:
     """The executor `name` with `batch` slots over `bundle`.
 
     `tf-serving` is followed by the server's address: `tf-serving:grpc://localhost:8500`; `openvino`
     may be followed by a precision: `openvino:bfloat16`. `threads` are those of `onnxruntime` and
-    `openvino`.
+    `openvino`, `serving` is of `tf-serving`.
 
     Raises:
       BundleError: the bundle has no graphs in the form that it runs.
@@ -73,7 +75,7 @@ def make_executor(
         if kind == "tf-serving":
             from tandem_export.runtime.executors.tf_serving import tf_serving_executor
 
-            return tf_serving_executor(own, batch=batch, server=detail)
+            return tf_serving_executor(own, batch=batch, server=detail, options=serving)
         importlib.import_module("flatbuffers")  # jax.export asks for it when a graph is read
         from tandem_export.runtime.executors.jax import JaxExecutor
     except ModuleNotFoundError as error:

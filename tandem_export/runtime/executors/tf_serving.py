@@ -5,10 +5,12 @@ from __future__ import annotations
 from tandem_export.bundle import Bundle
 from tandem_export.errors import ConfigError
 from tandem_export.runtime.executors.sessions import SessionExecutor
-from tandem_export.serving.client import connect
+from tandem_export.serving.client import ClientOptions, connect
 
 
-def tf_serving_executor(bundle: Bundle, *, batch: int, server: str) -> SessionExecutor:
+def tf_serving_executor(
+    bundle: Bundle, *, batch: int, server: str, options: ClientOptions | None = None
+) -> SessionExecutor:
     """Connects to the server at the address `server`; see `tandem_export.serving.connect`.
 
     Raises:
@@ -24,4 +26,5 @@ def tf_serving_executor(bundle: Bundle, *, batch: int, server: str) -> SessionEx
         raise ConfigError(f"{rule}. Got: {len(bundle.replaced)} tensors to replace")
     own = bundle.in_form("savedmodel")
     name = own.manifest.targets["savedmodel"]["model"]
-    return SessionExecutor(bundle, batch=batch, model=connect(server, model=name))
+    client = connect(server, model=name, options=options)
+    return SessionExecutor(bundle, batch=batch, model=client)

@@ -14,6 +14,7 @@ from tandem_export.bundle import TensorPlace
 from tandem_export.bundle.layout import WEIGHTS
 from tandem_export.graphs.spec import Arrays, Graph
 from tandem_export.targets.errors import SerializationError
+from tandem_export.targets.onnx.dequantize import dequantized_products
 from tandem_export.targets.onnx.operators import OPSET
 from tandem_export.targets.onnx.rewrite import plain_products
 
@@ -45,7 +46,8 @@ def convert(graph: Graph, places: Mapping[str, TensorPlace]) -> ModelProto:
 
     model = _to_onnx(graph.name, flat, leaves, [name for _, name in arguments], outputs)
     plain_products(model)
-    _bind_weights(model, {name: places[name] for name in graph.params})
+    bind_weights(model, {name: places[name] for name in graph.params})
+    dequantized_products(model)
     model.graph.name = graph.name
     return model
 
@@ -74,7 +76,7 @@ def _to_onnx(
     return made
 
 
-def _bind_weights(model: ModelProto, places: Mapping[str, TensorPlace]) -> None:
+def bind_weights(model: ModelProto, places: Mapping[str, TensorPlace]) -> None:
     """Turns the inputs named in `places` into initializers that point into the weight store."""
     free = [value for value in model.graph.input if value.name not in places]
     del model.graph.input[:]

@@ -45,6 +45,8 @@ def _run(path: Path, values: dict[str, np.ndarray], outputs: list[str]) -> list[
     options.log_severity_level = 3
     # Packed matrices would be a second copy of the weights, for a single run.
     options.add_session_config_entry("session.disable_prepacking", "1")
+    # Else it rounds what is multiplied with int8 weights to int8, too.
+    options.add_session_config_entry("session.disable_quant_qdq", "1")
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     made: list = session.run(outputs, values)  # type: ignore[assignment]
     return made

@@ -11,7 +11,8 @@ from tandem_export.bundle import BundleWriter, GraphRecord
 from tandem_export.bundle.weights import map_weights
 from tandem_export.errors import ConfigError
 from tandem_export.graphs import Graph
-from tandem_export.targets.savedmodel.methods import STATELESS, Method, plan_methods
+from tandem_export.targets.savedmodel.method import Method
+from tandem_export.targets.savedmodel.methods import STATELESS, plan_methods
 from tandem_export.targets.savedmodel.options import SavedModelOptions
 from tandem_export.targets.savedmodel.pool import Pool
 from tandem_export.targets.stablehlo import Progress, tensor_specs
@@ -45,7 +46,7 @@ def build_savedmodel(
     from tandem_export.serving.files import write_serving_files
     from tandem_export.targets.savedmodel.check import check_model
     from tandem_export.targets.savedmodel.export import save
-    from tandem_export.targets.savedmodel.portable import lower_versions
+    from tandem_export.targets.savedmodel.portable import make_portable
 
     asked = options or SavedModelOptions()
     methods, pool = plan(graphs, asked)
@@ -60,7 +61,7 @@ def build_savedmodel(
         calling_convention=asked.calling_convention,
         default=default,
     )
-    lower_versions(folder, asked.stablehlo_version)
+    make_portable(folder, asked.stablehlo_version)
     compared = graphs if check_values and jax.default_backend() in platforms else ()
     checked = check_model(folder, methods, compared, weights, scratch=pool.scratch)
     for graph in graphs:

@@ -19,7 +19,7 @@ from tandem_export.targets.errors import (
     ShapeMismatchError,
     ValueMismatchError,
 )
-from tandem_export.targets.savedmodel.methods import Method
+from tandem_export.targets.savedmodel.method import Method
 from tandem_export.targets.values import random_values
 
 # Largest difference allowed between TensorFlow's compiler and jax's, relative to the largest value.

@@ -6,14 +6,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
 import tensorflow as tf
+from jax.experimental import jax2tf
 from orbax.export import ExportManager, JaxModule, ServingConfig
 
 from tandem_export.serving.protocol import DEFAULT_SIGNATURE
-from tandem_export.targets.savedmodel.methods import Method
+from tandem_export.targets.savedmodel.method import Method
 from tandem_export.targets.savedmodel.pool import Pool
 from tandem_export.targets.savedmodel.resources import resident_state
 from tandem_export.targets.savedmodel.signatures import answer, input_specs, session_signature
@@ -31,8 +33,8 @@ def save(
 ) -> None:
     """Traces, lowers and writes all methods as one SavedModel.
 
-    Stateless methods are orbax.export serving configs. Those with state call the same module's
-    compiled functions; orbax.export takes them as additional signatures.
+    Stateless methods are orbax.export serving configs. Those with state read the same module's
+    variables; orbax.export takes them as additional signatures.
 
     Args:
       methods: what to write.
@@ -44,22 +46,27 @@ def save(
       default: the stateless method that is also `serving_default`.
     """
     names = sorted({name for method in methods for name in method.params})
-    options = {"native_serialization_platforms": tuple(platforms)}
+    options: dict[str, Any] = {"native_serialization_platforms": tuple(platforms)}
+    stateless = [method for method in methods if not method.state]
     module = JaxModule(
         {name: weights[name] for name in names},
-        {method.name: method.apply for method in methods},
+        {method.name: method.apply for method in stateless},
         trainable=False,
-        jax2tf_kwargs={method.name: options for method in methods},
+        jax2tf_kwargs={method.name: options for method in stateless},
     )
     with _calling_convention(calling_convention):
-        configs = [_config(method, pool, default) for method in methods if not method.state]
-        manager = ExportManager(module, configs)
-        state = resident_state(pool.shapes if any(m.state for m in methods) else {})
+        manager = ExportManager(module, [_config(m, pool, default) for m in stateless])
+        state = resident_state(pool.shapes if len(stateless) < len(methods) else {})
         # Any attribute of a tf.Module is tracked.
         manager.tf_module.state = state  # pyright: ignore[reportAttributeAccessIssue]
+        variables = {v.name.removesuffix(":0"): v for v in manager.tf_module.variables}
         sessions = {
             method.name: session_signature(
-                method, method.texts(pool.shapes), module.methods[method.name], dict(state)
+                method,
+                method.texts(pool.shapes),
+                jax2tf.convert(method.apply, with_gradient=False, **options),
+                {name: variables[name] for name in method.params},
+                {name: state[name] for name in method.state},
             )
             for method in methods
             if method.state

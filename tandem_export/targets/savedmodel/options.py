@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
 from tandem_export.errors import ConfigError
 
-# jax.export's calling convention -> the first TensorFlow that runs it, by the dates at which
-# XlaCallModule learned it (https://docs.jax.dev/en/latest/export/export.html).
-FIRST_TENSORFLOW = {9: "2.16", 10: "2.20"}
+# TensorFlow -> the newest calling convention of jax.export and the newest StableHLO that it runs,
+# found by running a model under each release: docs/tf-serving.md. 2.17 and earlier run none.
+_RUNS = {"2.18": (9, (1, 8)), "2.19": (9, (1, 9)), "2.20": (10, (1, 13))}
+CONVENTIONS = (9, 10)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,14 +36,30 @@ class SavedModelOptions:
         for name in ("version", "slots"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"`{name}` must be at least 1. Got: {getattr(self, name)}")
-        if self.calling_convention not in FIRST_TENSORFLOW:
-            rule = f"`calling_convention` must be one of {sorted(FIRST_TENSORFLOW)}"
+        if self.calling_convention not in CONVENTIONS:
+            rule = f"`calling_convention` must be one of {list(CONVENTIONS)}"
             raise ConfigError(f"{rule}. Got: {self.calling_convention}")
+        if not self._releases:
+            newest = ".".join(map(str, max(version for _, version in _RUNS.values())))
+            rule = f"`stablehlo_version` must be X.Y.Z, at most {newest}, which TensorFlow reads"
+            raise ConfigError(f"{rule}. Got: {self.stablehlo_version!r}")
+
+    @property
+    def _releases(self) -> list[str]:
+        """The TensorFlow releases that run such a model, oldest first."""
+        if re.fullmatch(r"\d+\.\d+\.\d+", self.stablehlo_version) is None:
+            return []
+        asked = tuple(map(int, self.stablehlo_version.split(".")[:2]))
+        return [
+            release
+            for release, (convention, version) in _RUNS.items()
+            if self.calling_convention <= convention and asked <= version
+        ]
 
     @property
     def minimum_tensorflow(self) -> str:
-        """The first TensorFlow that knows the calling convention."""
-        return FIRST_TENSORFLOW[self.calling_convention]
+        """The first TensorFlow that runs such a model."""
+        return self._releases[0]
 
     @property
     def folder(self) -> str:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +22,11 @@ from tandem_export.graphs import Graph
 from tandem_export.graphs.spec import Arrays, Shapes
 
 REGISTERS = ("position", "last", "previous", "budget")
+# Slots and positions are checked before: none counts from the end, which is three operations.
+_take = partial(jax.lax.dynamic_slice, allow_negative_indices=False)
+_take_in_dim = partial(jax.lax.dynamic_slice_in_dim, allow_negative_indices=False)
+_put = partial(jax.lax.dynamic_update_slice, allow_negative_indices=False)
+_put_in_dim = partial(jax.lax.dynamic_update_slice_in_dim, allow_negative_indices=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,24 +67,21 @@ class Pool:
 
 def take_rows(whole: jax.Array, slots: jax.Array) -> jax.Array:
     """Rows `slots` `[B]` of `[N, ...]`, as `[B, ...]`."""
-    rows = [jax.lax.dynamic_slice_in_dim(whole, slots[b], 1) for b in range(slots.shape[0])]
+    rows = [_take_in_dim(whole, slots[b], 1) for b in range(slots.shape[0])]
     return jnp.concatenate(rows)
 
 
 def put_registers(whole: jax.Array, rows: jax.Array, slots: jax.Array) -> jax.Array:
     """`[N]` with `rows` `[B]` written at `slots` `[B]`."""
     for b in range(slots.shape[0]):
-        whole = jax.lax.dynamic_update_slice_in_dim(whole, rows[b : b + 1], slots[b], 0)
+        whole = _put_in_dim(whole, rows[b : b + 1], slots[b], 0)
     return whole
 
 
 def take_positions(rows: jax.Array, start: jax.Array, count: int) -> list[jax.Array]:
     """Positions `start .. start + count - 1` of each row `[K, S, H]`, each `[1, K, count, H]`."""
     K, H = rows.shape[1], rows.shape[3]
-    return [
-        jax.lax.dynamic_slice(rows, (b, 0, start[b], 0), (1, K, count, H))
-        for b in range(rows.shape[0])
-    ]
+    return [_take(rows, (b, 0, start[b], 0), (1, K, count, H)) for b in range(rows.shape[0])]
 
 
 def put_positions(
@@ -89,7 +92,7 @@ def put_positions(
     Both slices are clamped alike at the end of the cache.
     """
     for b, row in enumerate(new):
-        whole = jax.lax.dynamic_update_slice(whole, row, (slots[b], 0, start[b], 0))
+        whole = _put(whole, row, (slots[b], 0, start[b], 0))
     return whole
 
 
@@ -100,11 +103,10 @@ def following(slots: jax.Array, values: Iterable[jax.Array]) -> jax.Array:
     first (measured with TensorFlow 2.21: four copies in a prefill; an optimization barrier does not
     stop it). No value is NaN and infinite at once, but the compiler does not know that.
     """
-    never = jnp.bool_(False)
-    for value in values:
-        if jnp.issubdtype(value.dtype, jnp.floating):
-            last = value.reshape(-1)[-1]
-            never |= jnp.isnan(last) & jnp.isinf(last)
+    floating = [value for value in values if jnp.issubdtype(value.dtype, jnp.floating)]
+    ends = [jax.lax.slice(v, [n - 1 for n in v.shape], v.shape).reshape(1) for v in floating]
+    last = jnp.concatenate([end.astype(jnp.float32) for end in ends])
+    never = jnp.any(jnp.isnan(last) & jnp.isinf(last))
     return slots + never.astype(jnp.int32)
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import tensorflow as tf
 
 from tandem_export.serving.protocol import refusal
-from tandem_export.targets.savedmodel.methods import Method
+from tandem_export.targets.savedmodel.method import Method
 from tandem_export.targets.savedmodel.resources import Resident
 
 Tensors = dict[str, tf.Tensor]
@@ -24,11 +24,10 @@ def input_specs(method: Method) -> dict[str, tf.TensorSpec]:
 
 def answer(texts: list[str], done: Mapping[str, Any]) -> Tensors:
     """The outputs, or the error of a refused call."""
-    outputs = {name: tf.identity(value) for name, value in done["outputs"].items()}
     if not texts:
-        return outputs
+        return dict(done["outputs"])
     with tf.control_dependencies([_raise_refusal(texts, done["problem"])]):
-        return {name: tf.identity(value) for name, value in outputs.items()}
+        return {name: tf.identity(value) for name, value in done["outputs"].items()}
 
 
 def _raise_refusal(texts: list[str], problem: Tensors) -> Any:
@@ -41,11 +40,15 @@ def _raise_refusal(texts: list[str], problem: Tensors) -> Any:
 
 
 def session_signature(
-    method: Method, texts: list[str], compiled: Any, state: Mapping[str, Resident]
+    method: Method,
+    texts: list[str],
+    converted: Callable[..., Any],
+    weights: Mapping[str, tf.Variable],
+    state: Mapping[str, Resident],
 ) -> Any:
     """The signature of a method with state.
 
-    `compiled` is the module's function, `{"inputs", "state"}` -> `{"outputs", "state", "problem"}`.
+    `converted` is `method.apply` under TensorFlow, `weights` and `state` are what it reads.
 
     Reading, computing and writing are one compiled function: TensorFlow runs those that share a
     variable one after the other, so concurrent calls lose nothing. The error comes after it; a
@@ -54,10 +57,8 @@ def session_signature(
 
     @tf.function(jit_compile=True, autograph=False)
     def atomic(inputs: Tensors) -> dict[str, Any]:
-        # Not the compiled function itself, but what it traces: one function less in the file.
-        done = compiled.python_function(
-            {"inputs": inputs, "state": {n: state[n].read() for n in method.state}}
-        )
+        read = {name: own.read() for name, own in state.items()}
+        done = converted(dict(weights), {"inputs": inputs, "state": read})
         for name, value in done["state"].items():
             state[name].assign(value)
         return {"outputs": done["outputs"], "problem": done["problem"]}

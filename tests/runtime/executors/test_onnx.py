@@ -100,6 +100,20 @@ def test_a_step_writes_its_rows_in_place_and_no_others(executor: str) -> None:
 
 
 @pytest.mark.parametrize("executor", ENGINES)
+def test_a_prefill_reads_the_weights_where_they_lie(executor: str) -> None:
+    name = "primary.layers.0.attention.k.weight"
+    own = bundle("tandem").weights()[name].copy()
+    changing = dataclasses.replace(bundle("tandem").in_form("onnx"), replaced={name: own})
+    runner: Any = make_executor(executor, changing, batch=2, compilation_cache=None)
+    before = runner.prefill([1, 2, 3, 4, 5])["primary"]
+    own[:] = 0
+    after = runner.prefill([1, 2, 3, 4, 5])["primary"]
+    assert before[:, 0].any()
+    assert not after[:, 0].any(), "keys are products with the zeros"
+    np.testing.assert_array_equal(after[:, 1], before[:, 1])
+
+
+@pytest.mark.parametrize("executor", ENGINES)
 def test_a_block_past_the_cache_is_refused(executor: str) -> None:
     runner = make_executor(executor, bundle("tandem"), batch=2, compilation_cache=None)
     with pytest.raises(RequestError, match=r"`start` must be within 0 \.\. 29"):

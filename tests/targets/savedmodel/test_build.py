@@ -32,12 +32,12 @@ def test_the_manifest_says_what_a_server_needs(generate_only) -> None:
         "slots": 8,
         "calling_convention_version": 9,
         "stablehlo_version": "1.1.0",
-        "minimum_tensorflow": "2.16",
+        "minimum_tensorflow": "2.18",
         "default": "generate_b1_s4",
         "signatures": ["generate_b1_s4", "generate_b2_s4", "router_b1", "router_b2"],
     }
     assert set(differences) == {"router_b1"}
-    assert tuple(map(int, tested.split(".")[:2])) >= (2, 16)
+    assert tuple(map(int, tested.split(".")[:2])) >= (2, 18)
     assert generate_only.manifest.not_after["savedmodel"] is not None
 
 
@@ -83,9 +83,20 @@ def test_steps_need_insert() -> None:
         ({"slots": 0}, "`slots` must be at least 1"),
         ({"version": 0}, "`version` must be at least 1"),
         ({"calling_convention": 8}, r"must be one of \[9, 10\]. Got: 8"),
+        ({"stablehlo_version": "1.14.0"}, r"at most 1\.13, .* Got: '1\.14\.0'"),
+        ({"stablehlo_version": "new"}, r"must be X\.Y\.Z, .* Got: 'new'"),
     ],
-    ids=["slots", "version", "convention"],
+    ids=["slots", "version", "convention", "stablehlo", "no-version"],
 )
 def test_options_check_themselves(options, text) -> None:
     with pytest.raises(ConfigError, match=text):
         SavedModelOptions(**options)
+
+
+@pytest.mark.parametrize(
+    ("convention", "stablehlo", "release"),
+    [(9, "1.1.0", "2.18"), (9, "1.9.3", "2.19"), (9, "1.10.0", "2.20"), (10, "1.1.0", "2.20")],
+)
+def test_the_first_tensorflow_that_runs_it(convention, stablehlo, release) -> None:
+    options = SavedModelOptions(calling_convention=convention, stablehlo_version=stablehlo)
+    assert options.minimum_tensorflow == release

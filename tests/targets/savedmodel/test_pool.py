@@ -11,7 +11,7 @@ import pytest
 
 from tandem_export.graphs import BuildOptions, Graph, plan_graphs
 from tandem_export.targets.savedmodel.build import plan
-from tandem_export.targets.savedmodel.methods import Method
+from tandem_export.targets.savedmodel.method import Method
 from tandem_export.targets.savedmodel.options import SavedModelOptions
 from tandem_export.targets.savedmodel.pool import (
     put_positions,
