@@ -38,6 +38,8 @@ lint: $(STAMP)
 bench: $(DEMO)/manifest.json $(BASELINE)/manifest.json $(ENGINES)/manifest.json
 	$(BIN)/tandem-export bench $(DEMO) --baseline $(BASELINE) --out build/bench.json
 	$(ONE_THREAD) $(BIN)/tandem-export bench-executors $(ENGINES) --threads 1 --out build/bench-executors.json
+	$(BIN)/tandem-export plan 8b --target v5e-4 --json > build/plan.json
+	$(BIN)/tandem-export compile $(DEMO) --target v5e --no-reuse --out build/compile.json
 
 # What docs/onnx.md says of the larger pair.
 bench-onnx: $(PAIR)/float32/manifest.json $(PAIR)/bfloat16/manifest.json $(PAIR)/int8/manifest.json

@@ -14,10 +14,11 @@ from typing import Any
 import jax
 from jax import export
 
-from tandem_export.bundle import BundleWriter, GraphRecord, TensorSpec
+from tandem_export.bundle import BundleWriter, GraphRecord
 from tandem_export.graphs.spec import Graph
 from tandem_export.targets import checks, values
 from tandem_export.targets.errors import SerializationError
+from tandem_export.targets.record import graph_record
 
 # How long the two forms are promised to be readable, in days.
 # jax.export: 6 months of backward compatibility, counted between the releases that export and load
@@ -160,29 +161,13 @@ def _load(name: str, serialized: bytes) -> export.Exported:
 
 def _record(graph: Graph, loaded: export.Exported, difference: float | None) -> GraphRecord:
     outputs, _ = checks.results(loaded)
-    return GraphRecord(
-        name=graph.name,
-        role=graph.role,
-        batch=graph.batch,
-        gamma=graph.gamma,
-        width=graph.width,
-        parity=graph.parity,
-        params=tensor_specs(graph.params),
-        state=tensor_specs(graph.state),
-        inputs=tensor_specs(graph.inputs),
-        outputs=tensor_specs(outputs),
+    return graph_record(
+        graph,
+        outputs,
         calling_convention_version=loaded.calling_convention_version,
         stablehlo_version=stablehlo_version(loaded.mlir_module_serialized),
         platforms=tuple(loaded.platforms),
         difference=difference,
-    )
-
-
-def tensor_specs(leaves: Any) -> tuple[TensorSpec, ...]:
-    """Manifest records of a flat dict of arrays or shapes, sorted by name."""
-    return tuple(
-        TensorSpec(name=name, shape=tuple(leaf.shape), dtype=leaf.dtype.name)
-        for name, leaf in sorted(leaves.items())
     )
 
 

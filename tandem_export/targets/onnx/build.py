@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import jax
-
-from tandem_export.bundle import BundleWriter, GraphRecord, locate_weights
+from tandem_export.bundle import BundleWriter, locate_weights
 from tandem_export.bundle.layout import graph_file
 from tandem_export.bundle.weights import map_weights
 from tandem_export.graphs.spec import Graph
 from tandem_export.targets.onnx.operators import OPSET
 from tandem_export.targets.onnx.readme import readme
-from tandem_export.targets.stablehlo import Progress, tensor_specs
+from tandem_export.targets.record import graph_record
+from tandem_export.targets.stablehlo import Progress
 
 README = "onnx/README.md"
 
@@ -50,27 +49,9 @@ def build_onnx(
         path = writer.add_file(graph_file("onnx", graph.name), data)
         check_file(path, graph, places)
         difference = compare(path, graph, weights) if check_values else None
-        records.append(_record(graph, difference))
+        files = {"onnx": graph_file("onnx", graph.name)}
+        records.append(graph_record(graph, opset=OPSET, difference=difference, files=files))
         writer.add_record(records[-1])
         if progress is not None:
             progress(index + 1, len(graphs), graph.name)
     writer.add_file(README, readme(records).encode())
-
-
-def _record(graph: Graph, difference: float | None) -> GraphRecord:
-    outputs, _ = jax.eval_shape(graph.function, graph.params, graph.state, graph.inputs)
-    return GraphRecord(
-        name=graph.name,
-        role=graph.role,
-        batch=graph.batch,
-        gamma=graph.gamma,
-        width=graph.width,
-        parity=graph.parity,
-        params=tensor_specs(graph.params),
-        state=tensor_specs(graph.state),
-        inputs=tensor_specs(graph.inputs),
-        outputs=tensor_specs(outputs),
-        opset=OPSET,
-        difference=difference,
-        files={"onnx": graph_file("onnx", graph.name)},
-    )

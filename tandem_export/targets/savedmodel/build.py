@@ -11,11 +11,12 @@ from tandem_export.bundle import BundleWriter, GraphRecord
 from tandem_export.bundle.weights import map_weights
 from tandem_export.errors import ConfigError
 from tandem_export.graphs import Graph
+from tandem_export.targets.record import graph_record
 from tandem_export.targets.savedmodel.method import Method
 from tandem_export.targets.savedmodel.methods import STATELESS, plan_methods
 from tandem_export.targets.savedmodel.options import SavedModelOptions
 from tandem_export.targets.savedmodel.pool import Pool
-from tandem_export.targets.stablehlo import Progress, tensor_specs
+from tandem_export.targets.stablehlo import Progress
 
 
 def build_savedmodel(
@@ -111,18 +112,8 @@ def _default(graphs: Sequence[Graph]) -> str | None:
 
 
 def _record(graph: Graph, platforms: Sequence[str], options: SavedModelOptions) -> GraphRecord:
-    outputs, _ = jax.eval_shape(graph.function, graph.params, graph.state, graph.inputs)
-    return GraphRecord(
-        name=graph.name,
-        role=graph.role,
-        batch=graph.batch,
-        gamma=graph.gamma,
-        width=graph.width,
-        parity=graph.parity,
-        params=tensor_specs(graph.params),
-        state=tensor_specs(graph.state),
-        inputs=tensor_specs(graph.inputs),
-        outputs=tensor_specs(outputs),
+    return graph_record(
+        graph,
         calling_convention_version=options.calling_convention,
         stablehlo_version=options.stablehlo_version,
         platforms=tuple(platforms),

@@ -10,13 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tandem_export.bundle import Bundle, GraphRecord, locate_weights
+from tandem_export.bundle import Bundle, locate_weights
 from tandem_export.bundle.weights import map_weights
 from tandem_export.graphs.spec import Graph
 from tandem_export.runtime.executors.onnxruntime import OnnxRuntime
 from tandem_export.targets.onnx.checks import check_file
 from tandem_export.targets.onnx.convert import convert
-from tandem_export.targets.stablehlo import tensor_specs
+from tandem_export.targets.record import graph_record
 from tests.bundle.sample import manifest
 from tests.targets.toy import leaf
 
@@ -77,20 +77,8 @@ def test_a_graph_over_a_weight_file_above_2_gb(store):
 
 
 def _run(store: Path) -> np.ndarray:
-    record = GraphRecord(
-        name=GRAPH.name,
-        role=GRAPH.role,
-        batch=1,
-        gamma=None,
-        width=2,
-        parity="P1",
-        params=tensor_specs(GRAPH.params),
-        state=(),
-        inputs=tensor_specs(GRAPH.inputs),
-        outputs=tensor_specs({"logits": leaf((2, WIDTH))}),
-        files={"onnx": "large_b1_t2.onnx"},
-        difference=None,
-    )
+    files = {"onnx": "large_b1_t2.onnx"}
+    record = graph_record(GRAPH, files=files, difference=None)
     arrays = {"tokens": np.array([[0, LAST]], np.int32), "logits": np.zeros((2, WIDTH), np.float32)}
     assert set(map_weights(store)) == set(SHAPES)
     OnnxRuntime(Bundle(path=store.parent, manifest=manifest()), threads=1).load(record, arrays)()
