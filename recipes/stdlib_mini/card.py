@@ -17,6 +17,8 @@ from typing import Any
 import click
 
 import tandem_export
+from recipes.stdlib_mini import corpus as corpora
+from recipes.stdlib_mini.int8 import before_and_after
 from tandem_export.checkpoint import read_checkpoint
 from tandem_export.data import demo_path
 from tandem_export.graphs import BuildOptions
@@ -31,6 +33,7 @@ OPTIONS = BuildOptions(
     platforms=("cpu",),
 )
 NEW_TOKENS = 96
+INT8_BATCHES = 8
 SAMPLINGS = {"greedy": 0.0, "temperature 1": 1.0}
 
 
@@ -114,6 +117,18 @@ def _losses(out: Path) -> str:
     return _table(["stage", "steps", "loss of the first 50", "loss of the last 50"], rows)
 
 
+def _int8_table(out: Path) -> str:
+    checkpoint = read_checkpoint(out / "stdlib_mini" / "tandem.json")
+    found = before_and_after(checkpoint, corpora.load(out / "corpus"), count=INT8_BATCHES, gamma=4)
+    header = ["weights", "primary CE", "drafter CE", "relative TV", "1 - TV", "relative accuracy"]
+    names = ["ce", "relative_tv", "acceptance", "relative_accuracy"]
+    rows = [
+        [kind, own["primary"]["ce"], *(own["drafter"][name] for name in names)]
+        for kind, own in found.items()
+    ]
+    return _table(header, [[f"{c:.4f}" if isinstance(c, float) else c for c in r] for r in rows])
+
+
 def card(out: Path, loop: list[dict[str, Any]]) -> str:
     """The card's text."""
     measures = json.loads((out / "measures.json").read_text())
@@ -130,6 +145,8 @@ def card(out: Path, loop: list[dict[str, Any]]) -> str:
             pilot=_shape_table(pilot),
             pilot_steps=pilot["steps"],
             losses=_losses(out),
+            int8=_int8_table(out),
+            int8_tokens=f"{4096 * INT8_BATCHES:,}",
             bins=_table(["prediction from", "tokens", "mean prediction", "mean 1 - TV"], bins),
             error=router["error"],
             correlation=router["correlation"],

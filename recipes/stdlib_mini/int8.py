@@ -20,8 +20,30 @@ import numpy as np
 
 from recipes.stdlib_mini import corpus as corpora
 from recipes.stdlib_mini.evaluate import compare, primary_measures
-from tandem_export.checkpoint import read_checkpoint
+from tandem_export.checkpoint import Checkpoint, read_checkpoint
 from tandem_export.model import Params, quantize
+
+
+def before_and_after(
+    checkpoint: Checkpoint, corpus: corpora.Corpus, *, count: int, gamma: int
+) -> dict[str, dict[str, Any]]:
+    """Measures of `primary` and `drafter`: `stored` weights, and `int8`.
+
+    Args:
+      checkpoint: the pair.
+      corpus: whose held-out files are read.
+      count: batches of 4,096 tokens.
+      gamma: tokens drafted in a block.
+    """
+
+    def measures(params: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, Any]:
+        primary, drafter = (_widened(params[part]) for part in ("primary", "drafter"))
+        own = primary_measures(checkpoint.config, primary, corpus, count)
+        found = compare(checkpoint.config, primary, drafter, corpus, gamma=gamma, count=count)
+        return {"primary": own, "drafter": found | {"acceptance": 1 - found["relative_tv"]}}
+
+    int8 = {part: quantize(checkpoint.params[part]) for part in ("primary", "drafter")}
+    return {"stored": measures(checkpoint.params), "int8": measures(int8)}
 
 
 @click.command()
@@ -31,17 +53,8 @@ from tandem_export.model import Params, quantize
 @click.option("--gamma", default=4, show_default=True, help="Tokens drafted in a block.")
 def main(checkpoint: str, out: str, count: int, gamma: int) -> None:
     """Measures CHECKPOINT as it is stored and with int8 weights."""
-    made = read_checkpoint(checkpoint)
-    corpus = corpora.load(Path(out) / "corpus")
-
-    def measures(params: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, Any]:
-        primary, drafter = (_widened(params[part]) for part in ("primary", "drafter"))
-        own = primary_measures(made.config, primary, corpus, count)
-        found = compare(made.config, primary, drafter, corpus, gamma=gamma, count=count)
-        return {"primary": own, "drafter": found | {"acceptance": 1 - found["relative_tv"]}}
-
-    int8 = {part: quantize(made.params[part]) for part in ("primary", "drafter")}
-    click.echo(json.dumps({"stored": measures(made.params), "int8": measures(int8)}, indent=1))
+    made, corpus = read_checkpoint(checkpoint), corpora.load(Path(out) / "corpus")
+    click.echo(json.dumps(before_and_after(made, corpus, count=count, gamma=gamma), indent=1))
 
 
 def _widened(params: Mapping[str, np.ndarray]) -> Params:
