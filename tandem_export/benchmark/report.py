@@ -121,8 +121,8 @@ def _line(candidate: Candidate, turns: Sequence[Measurement], decode: float, who
         # Counts, not times: the same in every turn.
         mean_accepted=turns[0].mean_accepted,
         acceptance_at=turns[0].acceptance_at,
-        host_share=_share(turns, "host_seconds") or 0.0,
-        call_share=_share(turns, "call_seconds"),
+        host_share=median(turn.host_seconds / turn.decode_seconds for turn in turns),
+        call_share=_call_share(turns),
     )
 
 
@@ -130,7 +130,7 @@ def _rate(turns: Sequence[Measurement], seconds: str) -> float:
     return median(turn.tokens / getattr(turn, seconds) for turn in turns)
 
 
-def _share(turns: Sequence[Measurement], seconds: str) -> float | None:
-    """Median share of the decode time; None if a turn did not measure it."""
-    parts = [(getattr(turn, seconds), turn.decode_seconds) for turn in turns]
-    return median(a / b for a, b in parts) if all(a is not None for a, _ in parts) else None
+def _call_share(turns: Sequence[Measurement]) -> float | None:
+    """Median; None if a turn did not measure it."""
+    shares = [t.call_seconds / t.decode_seconds for t in turns if t.call_seconds is not None]
+    return median(shares) if len(shares) == len(turns) else None

@@ -122,7 +122,7 @@ def _alternate(
     every = candidates(limits["own"], options, limits.get("baseline"))
     chosen = [c for c in every if c.family in ("primary", *options.families)]
     turns: list[list[Measurement]] = [[] for _ in chosen]
-    calls = [_call_seconds(bundles[_side(c)], limits[_side(c)], c, options) for c in chosen]
+    calls = [_empty_call(bundles[_side(c)], limits[_side(c)], c, options) for c in chosen]
     # One turn more than is kept: the first one compiles and fills caches.
     total = len(chosen) * (options.repetitions + 1)
     for turn in range(total):
@@ -137,20 +137,23 @@ def _side(candidate: Candidate) -> str:
     return "baseline" if candidate.family == "baseline" else "own"
 
 
-def _call_seconds(
+def _empty_call(
     bundle: Bundle, limits: Limits, candidate: Candidate, options: BenchOptions
-) -> float | None:
+) -> Callable[[], float] | None:
     """Of one fused round; only jax's calls can be measured apart from their graphs."""
     if options.executor != "jax":
         return None
-    from tandem_export.benchmark.calls import call_seconds
+    from tandem_export.benchmark.calls import empty_call
 
     kind, _ = round_kind(candidate.params, limits)
-    return call_seconds(bundle.find(kind.role, batch=limits.batch, gamma=kind.gamma))
+    return empty_call(bundle.find(kind.role, batch=limits.batch, gamma=kind.gamma))
 
 
 def _turn(
-    engines: dict[str, Engine], candidate: Candidate, prompts: Prompts, call: float | None
+    engines: dict[str, Engine],
+    candidate: Candidate,
+    prompts: Prompts,
+    call: Callable[[], float] | None,
 ) -> Measurement:
     engine = engines[_side(candidate)]
     engine.warm_up(candidate.params)
@@ -162,7 +165,7 @@ def _turn(
         seconds=stats.seconds,
         decode_seconds=stats.seconds - stats.prefill_seconds - stats.insert_seconds,
         host_seconds=stats.host_seconds,
-        call_seconds=None if call is None else call * stats.rounds,
+        call_seconds=None if call is None else call() * stats.rounds,
         tokens=stats.tokens,
         mean_accepted=stats.accepted / rounds if stats.drafted else None,
         acceptance_at=tuple(stats.acceptance_at),

@@ -82,9 +82,10 @@ def try_all(
 def choose(trials: Sequence[Trial], target: Target) -> list[Trial]:
     """The best way of each graph, all in the form that is fastest in sum; of equals the first.
 
-    The kernel is never chosen: what goes on inside it is in no estimate.
+    The kernel is not chosen where there is another form: what goes on inside it is in no estimate.
     """
-    forms = dict.fromkeys(t.form for t in trials if t.form.attention != "kernel")
+    every = dict.fromkeys(trial.form for trial in trials)
+    forms = [form for form in every if form.attention != "kernel"] or list(every)
     picks = [_best_of_each([t for t in trials if t.form == form], target) for form in forms]
     return min(picks, key=lambda own: sum(trial.seconds(target) for trial in own))
 

@@ -52,8 +52,13 @@ def test_what_does_not_compile_is_never_chosen() -> None:
     assert choose([broken, works], CHIP) == [works]
 
 
-def test_the_kernel_is_never_chosen() -> None:
+def test_the_kernel_is_not_chosen_where_there_is_another_form() -> None:
     tried = [trial("a", "kernel", None, 1), trial("a", "two_part", None, 100)]
+    assert choose(tried, CHIP) == tried[1:]
+
+
+def test_the_memory_of_a_bundle_with_kernels_is_tuned() -> None:
+    tried = [trial("a", "kernel", None, 1000), trial("a", "kernel", 32, 100)]
     assert choose(tried, CHIP) == tried[1:]
 
 
