@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from tandem_export.graphs.indexing import take_along_axis
 from tandem_export.graphs.random import ACCEPT, RESIDUAL, TOKEN, gumbel, uniform
 from tandem_export.graphs.sampling import choose, processed_log_probs
 from tandem_export.graphs.spec import Arrays
@@ -76,7 +77,7 @@ def _collect(logits: Array, drafts: Array, after: Array, accepted: Array, count:
     place = jnp.arange(after.shape[1], dtype=jnp.int32)[None, :]
     padded = jnp.pad(drafts, ((0, 0), (0, 1)))
     tokens = jnp.where(place < accepted[:, None], padded, after)
-    raw = jnp.take_along_axis(logits, jnp.maximum(tokens, 0)[:, :, None], 2)[:, :, 0]
+    raw = take_along_axis(logits, jnp.maximum(tokens, 0)[:, :, None], 2)[:, :, 0]
     logprob = raw - jax.nn.logsumexp(logits, axis=-1)
     inside = place < count[:, None]
     return Accepted(jnp.where(inside, tokens, -1), count, jnp.where(inside, logprob, 0.0))
@@ -102,8 +103,8 @@ def _sampled(logits, greedy, drafts, drafted, log_q, position, sampling):
 def _leviathan(log_p, drafts, drafted, log_q, index, sampling):
     """Accept with probability min(1, p / q); the residual is needed at the first rejection only."""
     G, W = drafts.shape[1], log_p.shape[1]
-    p = jnp.take_along_axis(log_p[:, :G], drafts[:, :, None], 2)[:, :, 0]
-    q = jnp.take_along_axis(log_q, drafts[:, :, None], 2)[:, :, 0]
+    p = take_along_axis(log_p[:, :G], drafts[:, :, None], 2)[:, :, 0]
+    q = take_along_axis(log_q, drafts[:, :, None], 2)[:, :, 0]
     u = uniform(sampling["seed"], index[:, :G], ACCEPT)[:, :, 0]
     inside = jnp.arange(G, dtype=jnp.int32)[None, :] < drafted[:, None]
     ok = u * jnp.exp(q) < jnp.exp(p)
@@ -111,12 +112,12 @@ def _leviathan(log_p, drafts, drafted, log_q, index, sampling):
     passed = (ok | forced) & inside
     place = jnp.sum(jnp.cumsum(~passed, axis=1) == 0, axis=1, dtype=jnp.int32)[:, None]
     rejected = (place < drafted[:, None])[:, :, None]
-    p_at = jnp.exp(jnp.take_along_axis(log_p, place[:, :, None], 1))
+    p_at = jnp.exp(take_along_axis(log_p, place[:, :, None], 1))
     padded_q = jnp.pad(log_q, ((0, 0), (0, 1), (0, 0)))
-    q_at = jnp.where(rejected, jnp.exp(jnp.take_along_axis(padded_q, place[:, :, None], 1)), 0.0)
+    q_at = jnp.where(rejected, jnp.exp(take_along_axis(padded_q, place[:, :, None], 1)), 0.0)
     left = jnp.maximum(p_at - q_at, 0.0)
     # p == q up to rounding cannot be rejected in exact arithmetic; fall back to p.
     left = jnp.where(jnp.sum(left, -1, keepdims=True) > 0, left, p_at)
-    where = jnp.take_along_axis(index, place, 1)
+    where = take_along_axis(index, place, 1)
     noise = gumbel(sampling["seed"], where, RESIDUAL, log_p.shape[-1])
     return ok, jnp.broadcast_to(choose(jnp.log(left), noise), (drafts.shape[0], W))

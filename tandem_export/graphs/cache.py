@@ -51,12 +51,14 @@ def write_rows(
     return cache
 
 
+@jax.jit
+def _write_layer(cache: KeyValue, rows: KeyValue, start: Int[Array, " B"]) -> KeyValue:
+    return write_rows(cache[0], rows[0], start), write_rows(cache[1], rows[1], start)
+
+
 def write_layers(cache: Cache, rows: list[KeyValue], start: Int[Array, " B"]) -> Cache:
     """`write_rows` for the keys and values of every layer."""
-    return [
-        (write_rows(ck, k, start), write_rows(cv, v, start))
-        for (ck, cv), (k, v) in zip(cache, rows, strict=True)
-    ]
+    return [_write_layer(c, own, start) for c, own in zip(cache, rows, strict=True)]
 
 
 def block_positions(start: Int[Array, " B"], T: int) -> Int[Array, "B T"]:
@@ -128,8 +130,7 @@ def _in_cache(
     masks = {w: causal_mask(positions, keys, w) for w in _windows(config)}
 
     def see(layer: int, q: Array, kv: KeyValue) -> tuple[Array, KeyValue]:
-        own = _first(kv, keep)
-        k, v = (write_rows(c, rows, start) for c, rows in zip(cache[layer], own, strict=True))
+        k, v = _write_layer(cache[layer], _first(kv, keep), start)
         mask = masks[config.window(layer)]
         out = attend(q, [(k, v, mask)], scale=config.scale, softcap=config.attention_softcap)
         return out, (k, v)

@@ -10,6 +10,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from tandem_export.config import TandemConfig
 from tandem_export.graphs.acceptance import STANDALONE
+from tandem_export.graphs.indexing import take_along_axis
 from tandem_export.graphs.round import speed_round
 from tandem_export.graphs.spec import Arrays, BuildOptions, Shapes
 from tandem_export.graphs.steps import prefill
@@ -81,7 +82,7 @@ def _start(
     _, state = prefill(config, options.prefill_attention, params, state, block)
 
     def at(place: Int[Array, " B"]) -> Int[Array, " B"]:
-        return jnp.take_along_axis(prompt, jnp.maximum(place, 0)[:, None], 1)[:, 0]
+        return take_along_axis(prompt, jnp.maximum(place, 0)[:, None], 1)[:, 0]
 
     state |= {
         "position": length - 1,

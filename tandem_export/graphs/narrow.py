@@ -33,8 +33,23 @@ def narrowed(graph: Graph) -> Graph:
 def _used(jaxpr: Any) -> set[int]:
     """Ids of the variables that some result needs; an input handed through is not used."""
     inputs = {id(var) for var in jaxpr.invars}
-    used = {id(var) for var in jaxpr.outvars} - inputs
+    return _needed(jaxpr, {id(var) for var in jaxpr.outvars} - inputs)
+
+
+def _needed(jaxpr: Any, used: set[int]) -> set[int]:
+    """`used` and the ids of all variables that they depend on."""
     for equation in reversed(jaxpr.eqns):
-        if any(id(var) in used for var in equation.outvars):
-            used.update(id(var) for var in equation.invars)
+        wanted = [id(var) in used for var in equation.outvars]
+        if any(wanted):
+            used.update(id(var) for var in _read(equation, wanted))
     return used
+
+
+def _read(equation: Any, wanted: list[bool]) -> list[Any]:
+    """The inputs of an operation that its `wanted` results depend on: of a jitted call, not all."""
+    if equation.primitive.name != "jit":
+        return equation.invars
+    inner = equation.params["jaxpr"].jaxpr
+    results = {id(var) for var, want in zip(inner.outvars, wanted, strict=True) if want}
+    needed = _needed(inner, results)
+    return [o for o, own in zip(equation.invars, inner.invars, strict=True) if id(own) in needed]

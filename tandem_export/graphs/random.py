@@ -11,6 +11,7 @@ first word of the result, lane 2 * block + 1 the second.
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, UInt32
 
@@ -19,10 +20,13 @@ _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 _PARITY = 0x1BD11BDA
 
 
-def _rotate_left(x: UInt32[Array, "..."], by: int) -> UInt32[Array, "..."]:
-    return (x << jnp.uint32(by)) | (x >> jnp.uint32(32 - by))
+@jax.jit  # a graph holds one round, not twenty: the compilers inline the calls
+def _round(x0: Array, x1: Array, by: Array) -> tuple[Array, Array]:
+    x0 = x0 + x1
+    return x0, ((x1 << by) | (x1 >> (jnp.uint32(32) - by))) ^ x0
 
 
+@jax.jit
 def threefry2x32(
     key: tuple[UInt32[Array, "..."], UInt32[Array, "..."]],
     counter: tuple[UInt32[Array, "..."], UInt32[Array, "..."]],
@@ -32,8 +36,7 @@ def threefry2x32(
     x0, x1 = counter[0] + keys[0], counter[1] + keys[1]
     for group in range(5):
         for by in _ROTATIONS[group % 2]:
-            x0 = x0 + x1
-            x1 = _rotate_left(x1, by) ^ x0
+            x0, x1 = _round(x0, x1, jnp.uint32(by))
         x0 = x0 + keys[(group + 1) % 3]
         x1 = x1 + keys[(group + 2) % 3] + jnp.uint32(group + 1)
     return x0, x1

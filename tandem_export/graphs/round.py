@@ -9,6 +9,7 @@ from jaxtyping import Array, Float, Int
 from tandem_export.config import TandemConfig
 from tandem_export.graphs.acceptance import Accepted, accept
 from tandem_export.graphs.draft import Draft, draft
+from tandem_export.graphs.indexing import take_along_axis
 from tandem_export.graphs.spec import Arrays, BuildOptions
 from tandem_export.graphs.steps import primary_logits, run_primary
 
@@ -91,7 +92,7 @@ def advance(state: Arrays, done: Accepted) -> Arrays:
     count = done.committed
 
     def token_at(place: Int[Array, " B"]) -> Int[Array, " B"]:
-        return jnp.take_along_axis(done.tokens, jnp.maximum(place, 0)[:, None], 1)[:, 0]
+        return take_along_axis(done.tokens, jnp.maximum(place, 0)[:, None], 1)[:, 0]
 
     one_back = jnp.where(count > 1, token_at(count - 2), state["last"])
     return state | {

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from tandem_export.graphs.indexing import take_along_axis
 from tandem_export.graphs.spec import Arrays
 
 OFF = -jnp.inf
@@ -54,7 +55,7 @@ def _filtered(
     V = x.shape[-1]
     ordered = -jnp.sort(-x, -1)
     rank = jnp.clip(jnp.where(top_k > 0, top_k, V), 1, V) - 1
-    kth = jnp.take_along_axis(ordered, rank, 1)
+    kth = take_along_axis(ordered, rank, 1)
     x, ordered = jnp.where(x >= kth, x, OFF), jnp.where(ordered >= kth, ordered, OFF)
     p = jax.nn.softmax(ordered, -1)
     before = jnp.cumsum(p, axis=-1) - p

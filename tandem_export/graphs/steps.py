@@ -14,6 +14,7 @@ from tandem_export.graphs.cache import (
     run_block,
     write_layers,
 )
+from tandem_export.graphs.indexing import take_along_axis
 from tandem_export.graphs.spec import Arrays, BuildOptions, Form
 from tandem_export.model import KeyValue, bind, joined
 
@@ -90,7 +91,7 @@ def run_drafter(
     activations, cache = run_block(drafter, cache, padded, start, form, keep=T)
     rows, few = activations[-1], least > B
     rows = drafter.logits(rows) if few else rows  # before the pick, which leaves too few
-    picked = jnp.take_along_axis(rows.reshape(B, -1, rows.shape[-1]), pick[:, None, None], 1)[:, 0]
+    picked = take_along_axis(rows.reshape(B, -1, rows.shape[-1]), pick[:, None, None], 1)[:, 0]
     return picked if few else drafter.logits(picked), put_cache(state, "drafter", cache)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import operator
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
@@ -69,6 +70,7 @@ def scores(
     return jnp.where(mask[:, None, None], raw, MASKED).reshape(B, K, M, S)
 
 
+@functools.partial(jax.jit, static_argnames=("scale", "softcap"))
 def attend(
     q: Float[Array, "B T N H"],
     parts: list[tuple[Float[Array, "B K _S H"], Float[Array, "B K _S H"], Bool[Array, "B T _S"]]],

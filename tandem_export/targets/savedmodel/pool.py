@@ -6,7 +6,8 @@ runs, and writes back only the cache positions that the step may have changed:
     pool [N + 1, K, S, H]  --slots-->  batch [B, K, S, H]  --step-->  T positions a row  -->  pool
 
 The pool is written by `dynamic_update_slice` alone, after everything that was read from it: that
-stays in place, so the cost of a call grows with its rows and not with the pool.
+stays in place, so the cost of a call grows with its rows and not with the pool. What is done to
+each cache is jitted: a module holds it once and calls it for every layer.
 """
 
 from __future__ import annotations
@@ -65,6 +66,7 @@ class Pool:
         return whole | {"owner": owner, "epoch": jax.ShapeDtypeStruct((), jnp.int32)}
 
 
+@jax.jit
 def take_rows(whole: jax.Array, slots: jax.Array) -> jax.Array:
     """Rows `slots` `[B]` of `[N, ...]`, as `[B, ...]`."""
     rows = [_take_in_dim(whole, slots[b], 1) for b in range(slots.shape[0])]
@@ -78,12 +80,14 @@ def put_registers(whole: jax.Array, rows: jax.Array, slots: jax.Array) -> jax.Ar
     return whole
 
 
+@partial(jax.jit, static_argnames="count")
 def take_positions(rows: jax.Array, start: jax.Array, count: int) -> list[jax.Array]:
     """Positions `start .. start + count - 1` of each row `[K, S, H]`, each `[1, K, count, H]`."""
     K, H = rows.shape[1], rows.shape[3]
     return [_take(rows, (b, 0, start[b], 0), (1, K, count, H)) for b in range(rows.shape[0])]
 
 
+@jax.jit
 def put_positions(
     whole: jax.Array, new: Sequence[jax.Array], slots: jax.Array, start: jax.Array
 ) -> jax.Array:

@@ -39,9 +39,13 @@ class Problem(NamedTuple):
 
 def within(name: str, value: jax.Array, low: float, high: float) -> Rule:
     """`low <= value <= high`; NaN breaks it."""
-    return Rule(
-        f"`{name}` must be within {low} .. {high}", ~((value >= low) & (value <= high)), value
-    )
+    outside = _outside(value, jnp.asarray(low, value.dtype), jnp.asarray(high, value.dtype))
+    return Rule(f"`{name}` must be within {low} .. {high}", outside, value)
+
+
+@jax.jit
+def _outside(value: jax.Array, low: jax.Array, high: jax.Array) -> jax.Array:
+    return ~((value >= low) & (value <= high))
 
 
 def sampling_rules(inputs: Arrays) -> list[Rule]:
@@ -140,12 +144,16 @@ def claim_rules(free: jax.Array, owner: jax.Array) -> list[Rule]:
 
 def first_problem(rules: list[Rule]) -> Problem:
     """The first broken rule of `rules`, the first row that breaks it, and the value there."""
-    flat = [rule.broken.reshape(-1) for rule in rules]
-    broken = jnp.stack([jnp.any(one) for one in flat])
+    judged = [_judge(rule.broken, rule.got) for rule in rules]
+    broken, row, got = (jnp.stack(column) for column in zip(*judged, strict=True))
     first = jnp.argmax(broken).astype(jnp.int32)
-    at = [jnp.argmax(one).astype(jnp.int32) for one in flat]
-    width = [rule.broken.size // rule.broken.shape[0] for rule in rules]
-    row = jnp.stack([place // w for place, w in zip(at, width, strict=True)])
-    got = [r.got.reshape(-1)[p].astype(jnp.float32) for r, p in zip(rules, at, strict=True)]
     code = jnp.where(jnp.any(broken), first + 1, 0)
-    return Problem(code, row[first], jnp.stack(got)[first])
+    return Problem(code, row[first], got[first])
+
+
+@jax.jit  # a module holds one for every shape, and not one for every rule
+def _judge(broken: jax.Array, got: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Whether a rule is broken, the first row where it is, the value there."""
+    at = jnp.argmax(broken).astype(jnp.int32)
+    row = at // (broken.size // broken.shape[0])
+    return jnp.any(broken), row, got.reshape(-1)[at].astype(jnp.float32)

@@ -9,9 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-# What tracing notes and running does not read: shapes (they are inferred again), the Python names
-# of arguments, the text of an error that only gradients meet.
-_NOTES = ("_input_shapes", "_output_shapes", "_user_specified_name", "message")
+from tandem_export.targets.savedmodel.wrappers import join_wrappers
+
+# What tracing notes and running does not read: shapes (they are inferred again), which variables a
+# call only reads (for the order of several calls), the Python names of arguments, the text of an
+# error that only gradients meet.
+_NOTES = (
+    "_input_shapes",
+    "_output_shapes",
+    "_read_only_resource_inputs",
+    "_user_specified_name",
+    "message",
+)
 # Operations of a compiled step that hand on their first input.
 _FORWARDING = ("EnsureShape", "Identity", "PreventGradient")
 
@@ -21,6 +30,7 @@ def shrink(model: Any) -> None:
 
     * A compiled step keeps its reads, its module and its writes. They need no order of their own:
       the module needs all reads, every write needs the module.
+    * A function that only calls another one takes its body.
     * Arguments and nodes of functions, and nodes that are variables, get short names. Weights keep
       theirs: a variable is known by its `shared_name`, and in the checkpoint by the object's.
     """
@@ -29,7 +39,10 @@ def shrink(model: Any) -> None:
             _drop_function_notes(function)
             if any(node.op == "XlaCallModule" for node in function.node_def):
                 _keep_step(function)
+        join_wrappers(graph.library)
+        for function in graph.library.function:
             _rename_locals(function)
+        _drop_unused_reads(graph)
         _drop_notes(graph.node)
         _rename_variables(graph.node)
 
@@ -80,6 +93,12 @@ def _rename_locals(function: Any) -> None:
     for values in (function.ret, function.control_ret):
         for name, value in list(values.items()):
             values[name] = _refer(value, short)
+
+
+def _drop_unused_reads(graph: Any) -> None:
+    """Every variable leaves a read beside the signatures, which read for themselves."""
+    used = {_name(value) for node in graph.node for value in node.input}
+    _set(graph.node, [n for n in graph.node if n.op != "ReadVariableOp" or n.name in used])
 
 
 def _rename_variables(nodes: Iterable[Any]) -> None:

@@ -19,7 +19,7 @@ from tests.serving.bundles import every_role, local, model_folder
 from tests.serving.calls import generating
 
 # The size that the default grid of the demo pair may have, bytes.
-LIMIT = 2_700_000
+LIMIT = 2_000_000
 
 
 @cache

@@ -1,0 +1,80 @@
+"""Joins functions that only call another one with what they call.
+
+TensorFlow wraps each signature once more when it saves it. A wrapper repeats every argument, and a
+signature has one for every weight.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+_CALLS = ("PartitionedCall", "StatefulPartitionedCall")
+# A call compiles such a function as a whole; a body that moves into its caller would not be.
+_COMPILED = "_XlaMustCompile"
+
+
+def join_wrappers(library: Any) -> None:
+    """Gives every wrapper of a `FunctionDefLibrary` the body of the function that only it calls.
+
+    A wrapper keeps its name and the names of its outputs: signatures and the object graph know
+    them.
+    """
+    functions = {function.signature.name: function for function in library.function}
+    callers = Counter(name for function in functions.values() for name in _called(function))
+    while pair := next(_pairs(functions, callers), None):
+        wrapper, inner = pair
+        _take_body(wrapper, functions.pop(inner.signature.name))
+    kept = [type(f).FromString(f.SerializeToString()) for f in functions.values()]
+    del library.function[:]
+    library.function.extend(kept)
+
+
+def _called(function: Any) -> Iterator[str]:
+    for node in function.node_def:
+        yield from (value.func.name for value in node.attr.values() if value.func.name)
+
+
+def _pairs(functions: dict[str, Any], callers: Counter[str]) -> Iterator[tuple[Any, Any]]:
+    for wrapper in functions.values():
+        call = _only_call(wrapper)
+        inner = None if call is None else functions.get(call.attr["f"].func.name)
+        if inner is None or callers[inner.signature.name] > 1 or _is_compiled(inner):
+            continue
+        yield wrapper, inner
+
+
+def _is_compiled(function: Any) -> bool:
+    return _COMPILED in function.attr and function.attr[_COMPILED].b
+
+
+def _only_call(function: Any) -> Any | None:
+    """The call that hands on the function's arguments as they are, if there is nothing else."""
+    calls = [node for node in function.node_def if node.op in _CALLS]
+    others = [node for node in function.node_def if node.op not in _CALLS]
+    if len(calls) != 1 or any(node.op not in ("Identity", "NoOp") for node in others):
+        return None
+    arguments = [argument.name for argument in function.signature.input_arg]
+    return calls[0] if list(calls[0].input) == arguments else None
+
+
+def _take_body(wrapper: Any, inner: Any) -> None:
+    returned = {name: _result(wrapper, inner, value) for name, value in wrapper.ret.items()}
+    signature = type(wrapper.signature).FromString(inner.signature.SerializeToString())
+    signature.name = wrapper.signature.name
+    del signature.output_arg[:]
+    signature.output_arg.extend(wrapper.signature.output_arg)
+    wrapper.CopyFrom(inner)
+    wrapper.signature.CopyFrom(signature)
+    wrapper.ret.clear()
+    wrapper.ret.update(returned)
+
+
+def _result(wrapper: Any, inner: Any, value: str) -> str:
+    """What `inner` returns where `wrapper` returns `value`, `call:output:i` behind identities."""
+    nodes = {node.name: node for node in wrapper.node_def}
+    while nodes[(name := value.split(":")[0])].op == "Identity":
+        value = nodes[name].input[0]
+    index = int(value.split(":")[2])
+    return inner.ret[inner.signature.output_arg[index].name]
