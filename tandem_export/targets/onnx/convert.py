@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import jax
 import jax2onnx
 import onnx
+from jax.extend.core import jaxpr_as_fun
 from onnx import ModelProto, TensorProto, helper
 
 from tandem_export.bundle import TensorPlace
@@ -15,8 +16,14 @@ from tandem_export.bundle.layout import WEIGHTS
 from tandem_export.graphs.spec import Arrays, Graph
 from tandem_export.targets.errors import SerializationError
 from tandem_export.targets.onnx.dequantize import dequantized_products
+from tandem_export.targets.onnx.fuse import fuse
 from tandem_export.targets.onnx.operators import OPSET
-from tandem_export.targets.onnx.rewrite import plain_products
+from tandem_export.targets.onnx.rewrite import (
+    drop_unused,
+    merge_repeated,
+    plain_products,
+    scalar_constants,
+)
 
 # jax2onnx replaces functions of jax while it traces.
 _CONVERTING = threading.Lock()
@@ -46,6 +53,10 @@ def convert(graph: Graph, places: Mapping[str, TensorPlace]) -> ModelProto:
 
     model = _to_onnx(graph.name, flat, leaves, [name for _, name in arguments], outputs)
     plain_products(model)
+    scalar_constants(model)
+    merge_repeated(model)
+    fuse(model)
+    drop_unused(model)
     bind_weights(model, {name: places[name] for name in graph.params})
     dequantized_products(model)
     model.graph.name = graph.name
@@ -59,12 +70,19 @@ def output_names(graph: Graph) -> list[str]:
 
 
 def _to_onnx(
-    name: str, function: object, leaves: Sequence[object], inputs: list[str], outputs: list[str]
+    name: str,
+    function: Callable[..., object],
+    leaves: Sequence[object],
+    inputs: list[str],
+    outputs: list[str],
 ) -> ModelProto:
     try:
         with _CONVERTING:
+            # Traced before the converter replaces anything: what a shared function of the model was
+            # traced as stays in jax's caches, and every other target would get it from there.
+            traced = jaxpr_as_fun(jax.make_jaxpr(function)(*leaves))
             made = jax2onnx.to_onnx(
-                function,  # pyright: ignore[reportArgumentType]
+                traced,  # pyright: ignore[reportArgumentType]
                 leaves,  # pyright: ignore[reportArgumentType]
                 opset=OPSET,
                 input_names=inputs,

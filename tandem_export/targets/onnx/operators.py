@@ -8,9 +8,10 @@ to run with the right values. Einsum is not among those of weights: see the chec
 OPSET = 23
 ALLOWED = frozenset(
     {
-        "Add", "And", "Cast", "Concat", "Cos", "DequantizeLinear", "Div", "Exp", "Expand", "Gather",
-        "Gelu", "Gemm", "GreaterOrEqual", "Less", "LogSoftmax", "MatMul", "Max", "Mul", "Neg",
-        "Range", "ReduceMax", "ReduceMean", "ReduceSum", "Reshape", "Shape", "Sigmoid", "Sin",
-        "Slice", "Sqrt", "Squeeze", "Sub", "Tanh", "TopK", "Transpose", "Unsqueeze", "Where",
+        "Add", "And", "Cast", "Concat", "Constant", "Cos", "DequantizeLinear", "Div", "Exp",
+        "Expand", "Gather", "Gelu", "Gemm", "GreaterOrEqual", "Identity", "Less", "Log", "MatMul",
+        "Max", "Mul", "Neg", "RMSNormalization", "Range", "ReduceMax", "ReduceMean", "ReduceSum",
+        "ReduceSumSquare", "Reshape", "RotaryEmbedding", "Shape", "Sigmoid", "Sin", "Slice",
+        "Sqrt", "Squeeze", "Sub", "Tanh", "TopK", "Transpose", "Unsqueeze", "Where",
     }
 )  # fmt: skip

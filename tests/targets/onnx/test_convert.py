@@ -31,14 +31,14 @@ CASES = [*((family, "float32") for family in FAMILIES), ("gemma3", "bfloat16")]
 def test_a_block_of_every_family(family, dtype, tmp_path):
     config = alone(FAMILIES[family])
     graph = plan_rows(config, dataclasses.replace(BLOCK, dtype=dtype))[-1]
-    path = _store(config, dtype, tmp_path)
+    path = store_weights(config, dtype, tmp_path)
     model = tmp_path / f"{graph.name}.onnx"
     model.write_bytes(convert(graph, locate_weights(path)).SerializeToString())
     check_file(model, graph, locate_weights(path))
     assert check_values(model, graph, map_weights(path)) < 2e-5
 
 
-def _store(config, dtype: str, folder: Path) -> Path:
+def store_weights(config, dtype: str, folder: Path) -> Path:
     path = folder / "weights.safetensors"
     own = random_params(config, "primary")
     tensors = {f"primary.{name}": np.asarray(value) for name, value in own.items()}
