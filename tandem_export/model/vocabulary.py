@@ -34,5 +34,5 @@ class Vocabulary(nnx.Module):
         Masked with a large finite number: an entropy over -inf would be NaN.
         """
         rows = self.rows[...]
-        spread = jnp.take(logits, jnp.maximum(rows, 0), axis=1)
+        spread = logits.at[:, jnp.maximum(rows, 0)].get(mode="promise_in_bounds")
         return jnp.where(rows[None] >= 0, spread, MASKED)
