@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import sys
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -107,6 +108,8 @@ def _shared(array: np.ndarray) -> ov.Tensor:
 
 def _return_free_memory() -> None:
     """Gives what was freed back to the system, where the C library is glibc; it would keep it."""
+    if sys.platform != "linux":
+        return
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)

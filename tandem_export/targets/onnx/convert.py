@@ -56,9 +56,9 @@ def convert(graph: Graph, places: Mapping[str, TensorPlace]) -> ModelProto:
     scalar_constants(model)
     merge_repeated(model)
     fuse(model)
-    drop_unused(model)
     bind_weights(model, {name: places[name] for name in graph.params})
     dequantized_products(model)
+    drop_unused(model)
     model.graph.name = graph.name
     return model
 

@@ -14,7 +14,8 @@ def dequantized_products(model: ModelProto) -> None:
     """Rewrites `(x @ widened weight) * scale` as `x @ DequantizeLinear(weight, scale)`, in place.
 
     The converter widens an int8 weight `[I, O]`, or a token table `[V, D]` that it transposed,
-    multiplies, and scales the columns of the result.
+    multiplies, and scales the columns of the result. What looks otherwise stays as it is; what was
+    widened for the products is left without a reader.
     """
     stored = {t.name for t in model.graph.initializer if t.data_type == TensorProto.INT8}
     if not stored:
@@ -32,7 +33,7 @@ def dequantized_products(model: ModelProto) -> None:
     model.graph.initializer.append(helper.make_tensor(_ROW, TensorProto.INT64, [1], [-1]))
     rest = [other for node in nodes for other in replaced.get(node.output[0], [node])]
     del model.graph.node[:]
-    model.graph.node.extend(_needed(rest, [value.name for value in model.graph.output]))
+    model.graph.node.extend(rest)
 
 
 def _dequantized(
@@ -52,7 +53,9 @@ def _dequantized(
     weight = turned.input[0] if turned is not None else widened.input[0]
     if weight not in stored:
         return {}
-    (scaling,) = readers[product.output[0]]
+    scaling, *others = readers[product.output[0]]
+    if scaling.op_type != "Mul" or others:
+        return {}
     (scale,) = (name for name in scaling.input if name != product.output[0])
     axis = 1 if turned is None else 0
     scales, wide = f"{weight}.scales", f"{weight}.wide"
@@ -66,13 +69,3 @@ def _dequantized(
             ),
         ],
     }
-
-
-def _needed(nodes: Sequence[NodeProto], outputs: Sequence[str]) -> list[NodeProto]:
-    """The nodes that the outputs depend on."""
-    wanted, kept = set(outputs), []
-    for node in reversed(nodes):
-        if wanted.intersection(node.output):
-            kept.append(node)
-            wanted.update(node.input)
-    return kept[::-1]
