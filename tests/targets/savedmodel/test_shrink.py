@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import cache
 from typing import Any
 
@@ -41,6 +42,23 @@ def test_a_compiled_step_is_reads_one_module_and_writes() -> None:
         assert set(nodes) == {module.name, *writes, *reads}
         assert reads <= {value.split(":")[0] for value in module.input}
         assert sorted(step.control_ret.values()) == writes, "only they are run for their effect"
+
+
+def test_no_function_only_hands_on_what_nobody_else_calls() -> None:
+    """`serving_default` shares the function of another signature; each must have a wrapper."""
+    called = Counter(name for f in functions() for name in calls(f))
+    handing_on = [f for f in functions() if calls(f) and {n.op for n in f.node_def} <= HANDING_ON]
+    assert handing_on, "those of serving_default"
+    for function in handing_on:
+        (inner,) = calls(function)
+        assert called[inner] == 2, function.signature.name
+
+
+HANDING_ON = {"StatefulPartitionedCall", "Identity", "NoOp"}
+
+
+def calls(function: Any) -> list[str]:
+    return [v.func.name for n in function.node_def for v in n.attr.values() if v.func.name]
 
 
 def test_functions_name_arguments_and_nodes_shortly() -> None:
