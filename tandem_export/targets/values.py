@@ -11,6 +11,7 @@ import numpy as np
 from jax import export
 
 from tandem_export.graphs.spec import Graph, Shapes
+from tandem_export.memory import return_free_memory
 from tandem_export.targets.errors import ValueMismatchError
 
 # Largest absolute difference allowed, by dtype; all others must be equal. Both sides go through the
@@ -81,8 +82,9 @@ def _run(function: Any, values: tuple[Any, ...]) -> Any:
     compiled: Any = jax.jit(function, compiler_options=options)
     try:
         return jax.tree.map(np.asarray, compiled(*values))
-    finally:
-        compiled.clear_cache()  # or every graph of a build stays in memory
+    finally:  # or every graph of a build stays in memory
+        compiled.clear_cache()
+        return_free_memory()
 
 
 def _difference(where: str, want: np.ndarray, got: np.ndarray) -> float:

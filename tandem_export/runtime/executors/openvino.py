@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import ctypes
-import sys
 from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from tandem_export.bundle import Bundle, GraphRecord
 from tandem_export.errors import ConfigError
+from tandem_export.memory import return_free_memory
 from tandem_export.runtime.executors.host import HostExecutor, thread_count
 from tandem_export.runtime.executors.host_weights import packs_weights, shared_weights
 from tandem_export.runtime.executors.quiet_openvino import openvino as ov
@@ -70,7 +69,7 @@ class OpenVino:
             request.set_tensor(spec.name, ov.Tensor(arrays[spec.name], shared_memory=True))
         # The first run gives up the room that the engine made for these tensors itself.
         request.infer(share_outputs=True)
-        _return_free_memory()
+        return_free_memory()
         # share_outputs: the results lie in `arrays`; without, each call copies them once more.
         # Arrays and weights are kept: the engine holds pointers only.
         return lambda kept=(arrays, self._weights): request.infer(share_outputs=True)
@@ -104,12 +103,3 @@ def _bind_weights(
 def _shared(array: np.ndarray) -> ov.Tensor:
     """A tensor over the array's own memory; this form takes one that is read-only."""
     return ov.Tensor(array, list(array.shape), ov.Type(array.dtype))
-
-
-def _return_free_memory() -> None:
-    """Gives what was freed back to the system, where the C library is glibc; it would keep it."""
-    if sys.platform != "linux":
-        return
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
