@@ -41,10 +41,9 @@ class _Graph:
         tensor = self._inline.get(value)
         return None if tensor is None else numpy_helper.to_array(tensor)
 
-    def size(self, value: str) -> int | None:
-        """Of the last axis of `value`, where it is known."""
-        shape = self._shapes.get(value)
-        return shape[-1].dim_value if shape else None
+    def shape(self, value: str) -> list[int]:
+        """Of `value`; empty where it is not known."""
+        return [dim.dim_value for dim in self._shapes.get(value, ())]
 
     def behind(self, value: str) -> str:
         """What `value` is a reshaped or broadcast form of."""
@@ -54,7 +53,7 @@ class _Graph:
 
     def operands(self, value: str | None, operator: str) -> tuple[str, str] | None:
         """The two operands of the `operator` that makes `value`."""
-        node = self.maker(value and self.behind(value), operator)
+        node = self.maker(value, operator)
         return None if node is None else (node.input[0], node.input[1])
 
     def without(self, value: str | None, operator: str, constant: float) -> str | None:
@@ -80,27 +79,27 @@ def _fused(graph: _Graph, node: NodeProto) -> list[NodeProto] | None:
 def _rms_norm(graph: _Graph, node: NodeProto) -> list[NodeProto] | None:
     """`x * (1 / sqrt(sum(x * x) / size + eps)) * gain`, from its last product."""
     inner = graph.operands(node.input[0], "Mul")
-    inverse = inner and graph.operands(inner[1], "Div")
+    inverse = inner and graph.operands(graph.behind(inner[1]), "Div")
     root = inverse and graph.maker(inverse[1], "Sqrt")
     added = root and graph.operands(root.input[0], "Add")
-    mean = added and graph.operands(added[0], "Div")
+    mean = added and graph.operands(graph.behind(added[0]), "Div")
     total = mean and graph.maker(graph.behind(mean[0]), "ReduceSumSquare")
     if not (inner and inverse and added and mean and total):
         return None
-    size = graph.size(inner[0])
-    if total.input[0] != inner[0] or size is None:
+    shape, gain = graph.shape(inner[0]), graph.shape(node.input[1])
+    if total.input[0] != inner[0] or not shape or gain[-1:] != shape[-1:]:
         return None
-    if not (graph.equals(inverse[0], 1) and graph.equals(mean[1], size)):
+    if not (graph.equals(inverse[0], 1) and graph.equals(mean[1], shape[-1])):
         return None
-    eps, axes = graph.constant(added[1]), graph.constant(total.input[1])
-    if eps is None or axes is None or axes.size != 1:
+    eps = graph.constant(added[1])
+    if eps is None or not graph.equals(total.input[1], len(shape) - 1):
         return None
     made = helper.make_node(
         "RMSNormalization",
         [inner[0], graph.behind(node.input[1])],
         node.output,
         name=node.output[0],
-        axis=int(axes.item()),
+        axis=-1,
         epsilon=float(eps.item()),
     )
     return [made]
@@ -114,6 +113,8 @@ def _gelu(graph: _Graph, node: NodeProto) -> list[NodeProto] | None:
     inner = graph.operands(graph.without(tanh and tanh.input[0], "Mul", (2 / np.pi) ** 0.5), "Add")
     cube = inner and graph.maker(graph.without(inner[1], "Mul", 0.044715), "Pow")
     if not (inner and cube) or (inner[0], cube.input[0]) != (x, x):
+        return None
+    if not graph.equals(cube.input[1], 3):
         return None
     return [helper.make_node("Gelu", [x], node.output, name=node.output[0], approximate="tanh")]
 

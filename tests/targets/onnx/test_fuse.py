@@ -58,6 +58,19 @@ def norm_times_two(x, gain):
     return norm(x, gain, over=2.0)
 
 
+def norm_with_a_gain_a_row(x, gain):
+    """As many rows as columns, and a gain for each row."""
+    square = jnp.concatenate([x, x[:1]])
+    mean = jnp.sum(square * square, -1, keepdims=True) / 3
+    return (square * (1 / jnp.sqrt(mean + 1e-6)) * gain[:, None])[:2]
+
+
+def gelu_of_squares(x, gain):
+    """A square for the cube."""
+    del gain
+    return x * (0.5 * (1 + jnp.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**2))))
+
+
 def nearly_a_gelu(x, gain):
     """0.05 for 0.044715."""
     del gain
@@ -77,6 +90,8 @@ NEARLY = (
     norm_of_another,
     norm_by_another_size,
     norm_times_two,
+    norm_with_a_gain_a_row,
+    gelu_of_squares,
     nearly_a_gelu,
     nearly_a_rotation,
 )
