@@ -1,7 +1,7 @@
 """RMSNorm, rotary embedding and GELU as the one operator that ONNX has for each.
 
 The converter knows them as the dozen operations that the model spells out. Both engines run the
-operators of opset 23, a small model's step in two thirds of the time. What does not look as
+operators of opset 23, and the step of a small model is then much faster. What does not look as
 expected stays as it is: slower, and as right.
 """
 
