@@ -5,7 +5,7 @@ returns the attention output and whatever the caller wants to keep of that layer
 written cache, nothing). Training, prefill, block verification and drafting are the same code with
 another `attend`.
 
-What a layer does apart from `attend` is in three jitted functions of its parts: a graph holds each
+What a layer does apart from `attend` is in jitted functions of its parts: a graph holds each
 once and calls it for every layer. The compilers inline the calls; what shrinks is the time to trace
 a graph and its file.
 """

@@ -10,73 +10,25 @@ from __future__ import annotations
 import numpy as np
 from onnx import ModelProto, NodeProto, helper, numpy_helper
 
-_SHAPING = ("Reshape", "Expand")
+from tandem_export.targets.onnx.pattern import Pattern
 
 
 def fuse(model: ModelProto) -> None:
     """Puts one operator in the place of the last of those it stands for, in place."""
-    graph = _Graph(model)
+    graph = Pattern(model)
     made = {id(node): new for node in model.graph.node if (new := _fused(graph, node))}
     nodes = [new for node in model.graph.node for new in made.get(id(node), [node])]
     del model.graph.node[:]
     model.graph.node.extend(nodes)
 
 
-class _Graph:
-    """Who makes a value, its shape, and what the constants are."""
-
-    def __init__(self, model: ModelProto) -> None:
-        self._makers = {name: node for node in model.graph.node for name in node.output}
-        self._inline = {t.name: t for t in model.graph.initializer if not t.external_data}
-        noted = (*model.graph.input, *model.graph.value_info)
-        self._shapes = {value.name: value.type.tensor_type.shape.dim for value in noted}
-
-    def maker(self, value: str | None, *operators: str) -> NodeProto | None:
-        """The node that makes `value` if it is one of `operators`."""
-        node = None if value is None else self._makers.get(value)
-        return node if node is not None and node.op_type in operators else None
-
-    def constant(self, value: str) -> np.ndarray | None:
-        """The value of a small constant."""
-        tensor = self._inline.get(value)
-        return None if tensor is None else numpy_helper.to_array(tensor)
-
-    def shape(self, value: str) -> list[int]:
-        """Of `value`; empty where it is not known."""
-        return [dim.dim_value for dim in self._shapes.get(value, ())]
-
-    def behind(self, value: str) -> str:
-        """What `value` is a reshaped or broadcast form of."""
-        while node := self.maker(value, *_SHAPING):
-            value = node.input[0]
-        return value
-
-    def operands(self, value: str | None, operator: str) -> tuple[str, str] | None:
-        """The two operands of the `operator` that makes `value`."""
-        node = self.maker(value, operator)
-        return None if node is None else (node.input[0], node.input[1])
-
-    def without(self, value: str | None, operator: str, constant: float) -> str | None:
-        """The other operand of the commutative `operator` that makes `value` with `constant`."""
-        pair = self.operands(value, operator)
-        for one, other in (pair, pair[::-1]) if pair else ():
-            if self.equals(one, constant):
-                return other
-        return None
-
-    def equals(self, value: str, constant: float) -> bool:
-        """Whether `value` is this one number, in float32."""
-        found = self.constant(value)
-        return found is not None and found.size == 1 and bool(np.isclose(found.item(), constant))
-
-
-def _fused(graph: _Graph, node: NodeProto) -> list[NodeProto] | None:
+def _fused(graph: Pattern, node: NodeProto) -> list[NodeProto] | None:
     if node.op_type == "Mul":
         return _rms_norm(graph, node) or _gelu(graph, node)
     return _rotary(graph, node) if node.op_type == "Concat" else None
 
 
-def _rms_norm(graph: _Graph, node: NodeProto) -> list[NodeProto] | None:
+def _rms_norm(graph: Pattern, node: NodeProto) -> list[NodeProto] | None:
     """`x * (1 / sqrt(sum(x * x) / size + eps)) * gain`, from its last product."""
     inner = graph.operands(node.input[0], "Mul")
     inverse = inner and graph.operands(graph.behind(inner[1]), "Div")
@@ -105,7 +57,7 @@ def _rms_norm(graph: _Graph, node: NodeProto) -> list[NodeProto] | None:
     return [made]
 
 
-def _gelu(graph: _Graph, node: NodeProto) -> list[NodeProto] | None:
+def _gelu(graph: Pattern, node: NodeProto) -> list[NodeProto] | None:
     """`x * (0.5 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x ** 3))))`, from its last product."""
     x, gate = node.input
     halved = graph.without(gate, "Mul", 0.5)
@@ -119,7 +71,7 @@ def _gelu(graph: _Graph, node: NodeProto) -> list[NodeProto] | None:
     return [helper.make_node("Gelu", [x], node.output, name=node.output[0], approximate="tanh")]
 
 
-def _rotary(graph: _Graph, node: NodeProto) -> list[NodeProto] | None:
+def _rotary(graph: Pattern, node: NodeProto) -> list[NodeProto] | None:
     """`[a cos - b sin, b cos + a sin]`, a and b the halves of the last axis of `[B, T, N, H]`."""
     if len(node.input) != 2:
         return None
@@ -130,30 +82,42 @@ def _rotary(graph: _Graph, node: NodeProto) -> list[NodeProto] | None:
     if None in products:
         return None
     (a, cos), (b, sin), (b_again, cos_again), (a_again, sin_again) = products  # pyright: ignore
-    names = [graph.behind(value) for value in (cos, sin, cos_again, sin_again)]
-    halves = [graph.maker(value, "Slice") for value in (a, b)]
-    same = (a, b, names[0], names[1]) == (a_again, b_again, names[2], names[3])
-    if not same or None in halves or not graph.maker(names[0], "Cos"):
+    turns = [graph.behind(value) for value in (cos, sin, cos_again, sin_again)]
+    if (a, b, *turns[:2]) != (a_again, b_again, *turns[2:]) or not _of_one_angle(graph, *turns[:2]):
         return None
-    return _rotary_nodes(graph, node, halves[0], names[0], names[1])  # pyright: ignore
+    x, shape = _joined_halves(graph, a, b)
+    B, T, N, H = shape or (0, 0, 0, 0)
+    if x is None or graph.shape(turns[0]) != [B, T, 1, H // 2] or node.attribute[0].i != 3:
+        return None
+    return _rotary_nodes(node.output[0], x, turns, (B, T, N, H))
+
+
+def _of_one_angle(graph: Pattern, cos: str, sin: str) -> bool:
+    made = graph.maker(cos, "Cos"), graph.maker(sin, "Sin")
+    return made[0] is not None and made[1] is not None and made[0].input[0] == made[1].input[0]
+
+
+def _joined_halves(graph: Pattern, a: str, b: str) -> tuple[str | None, list[int] | None]:
+    """The array `[B, T, N, H]` whose halves along H are `a` and `b`, and its shape."""
+    first, second = graph.span(a), graph.span(b)
+    if first is None or second is None or first[0] != second[0] or len(first[1]) != 4:
+        return None, None
+    *outer, size = shape = second[2]
+    halves = [0, 0, 0, 0], [*outer, size // 2], [0, 0, 0, size // 2], shape
+    return (first[0], shape) if (*first[1:], *second[1:]) == halves else (None, None)
 
 
 def _rotary_nodes(
-    graph: _Graph, node: NodeProto, half: NodeProto, cos: str, sin: str
-) -> list[NodeProto] | None:
-    limits = graph.constant(half.input[2])
-    if limits is None or limits.size != 4:
-        return None
-    B, T, N, P = (int(size) for size in limits)
-    out = node.output[0]
-    flat, whole = [B, T, N * P * 2], [B, T, N, P * 2]
-    shapes = {"flat": flat, "table": [B, T, P], "whole": whole}
-    constants = [_shape(f"{out}.{name}.shape", value) for name, value in shapes.items()]
+    out: str, x: str, turns: list[str], shape: tuple[int, int, int, int]
+) -> list[NodeProto]:
+    """On three axes: on four, the operator wants the heads before the tokens."""
+    B, T, N, H = shape
+    shapes = {"flat": [B, T, N * H], "table": [B, T, H // 2], "whole": list(shape)}
     return [
-        *constants,
-        _reshape(cos, f"{out}.cos", f"{out}.table.shape"),
-        _reshape(sin, f"{out}.sin", f"{out}.table.shape"),
-        _reshape(half.input[0], f"{out}.flat", f"{out}.flat.shape"),
+        *(_shape(f"{out}.{name}.shape", sizes) for name, sizes in shapes.items()),
+        _reshape(turns[0], f"{out}.cos", f"{out}.table.shape"),
+        _reshape(turns[1], f"{out}.sin", f"{out}.table.shape"),
+        _reshape(x, f"{out}.flat", f"{out}.flat.shape"),
         helper.make_node(
             "RotaryEmbedding",
             [f"{out}.flat", f"{out}.cos", f"{out}.sin"],

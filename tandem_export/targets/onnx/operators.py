@@ -10,8 +10,8 @@ ALLOWED = frozenset(
     {
         "Add", "And", "Cast", "Concat", "Constant", "Cos", "DequantizeLinear", "Div", "Exp",
         "Expand", "Gather", "Gelu", "Gemm", "GreaterOrEqual", "Identity", "Less", "Log", "MatMul",
-        "Max", "Mul", "Neg", "RMSNormalization", "Range", "ReduceMax", "ReduceMean", "ReduceSum",
-        "ReduceSumSquare", "Reshape", "RotaryEmbedding", "Shape", "Sigmoid", "Sin", "Slice",
-        "Sqrt", "Squeeze", "Sub", "Tanh", "TopK", "Transpose", "Unsqueeze", "Where",
+        "Max", "Mul", "Neg", "Pow", "RMSNormalization", "Range", "ReduceMax", "ReduceMean",
+        "ReduceSum", "ReduceSumSquare", "Reshape", "RotaryEmbedding", "Shape", "Sigmoid", "Sin",
+        "Slice", "Sqrt", "Squeeze", "Sub", "Tanh", "TopK", "Transpose", "Unsqueeze", "Where",
     }
 )  # fmt: skip

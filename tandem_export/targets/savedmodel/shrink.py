@@ -34,12 +34,13 @@ def shrink(model: Any) -> None:
     * Arguments and nodes of functions, and nodes that are variables, get short names. Weights keep
       theirs: a variable is known by its `shared_name`, and in the checkpoint by the object's.
     """
-    for graph in (meta.graph_def for meta in model.meta_graphs):
+    for meta in model.meta_graphs:
+        graph = meta.graph_def
         for function in graph.library.function:
             _drop_function_notes(function)
             if any(node.op == "XlaCallModule" for node in function.node_def):
                 _keep_step(function)
-        join_wrappers(graph.library)
+        join_wrappers(meta)
         for function in graph.library.function:
             _rename_locals(function)
         _drop_unused_reads(graph)

@@ -15,15 +15,19 @@ _CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 _COMPILED = "_XlaMustCompile"
 
 
-def join_wrappers(library: Any) -> None:
-    """Gives every wrapper of a `FunctionDefLibrary` the body of the function that only it calls.
+def join_wrappers(meta: Any) -> None:
+    """Gives every wrapper of a `MetaGraphDef` the body of the function that only it calls.
 
     A wrapper keeps its name and the names of its outputs: signatures and the object graph know
-    them.
+    them. What they know by its own name stays a function of its own.
     """
+    library, known = meta.graph_def.library, set(meta.object_graph_def.concrete_functions)
+    known.update(name for node in meta.graph_def.node for name in _named(node))
     functions = {function.signature.name: function for function in library.function}
-    callers = Counter(name for function in functions.values() for name in _called(function))
-    while pair := next(_pairs(functions, callers), None):
+    nodes = [node for function in functions.values() for node in function.node_def]
+    callers = Counter(name for node in nodes for name in _named(node))
+    joinable = {name for name, count in callers.items() if count == 1} - known
+    while pair := next(_pairs(functions, joinable), None):
         wrapper, inner = pair
         _take_body(wrapper, functions.pop(inner.signature.name))
     kept = [type(f).FromString(f.SerializeToString()) for f in functions.values()]
@@ -31,18 +35,16 @@ def join_wrappers(library: Any) -> None:
     library.function.extend(kept)
 
 
-def _called(function: Any) -> Iterator[str]:
-    for node in function.node_def:
-        yield from (value.func.name for value in node.attr.values() if value.func.name)
+def _named(node: Any) -> Iterator[str]:
+    yield from (value.func.name for value in node.attr.values() if value.func.name)
 
 
-def _pairs(functions: dict[str, Any], callers: Counter[str]) -> Iterator[tuple[Any, Any]]:
+def _pairs(functions: dict[str, Any], joinable: set[str]) -> Iterator[tuple[Any, Any]]:
     for wrapper in functions.values():
         call = _only_call(wrapper)
-        inner = None if call is None else functions.get(call.attr["f"].func.name)
-        if inner is None or callers[inner.signature.name] > 1 or _is_compiled(inner):
-            continue
-        yield wrapper, inner
+        name = None if call is None else call.attr["f"].func.name
+        if name in joinable and not _is_compiled(functions[name]):
+            yield wrapper, functions[name]
 
 
 def _is_compiled(function: Any) -> bool:

@@ -77,13 +77,29 @@ def nearly_a_gelu(x, gain):
     return x * (0.5 * (1 + jnp.tanh(np.sqrt(2 / np.pi) * (x + 0.05 * x**3))))
 
 
-def nearly_a_rotation(x, gain):
-    """Both halves turned by the same sign."""
-    halves = x[:, None, None, :2]
-    first, second = halves[..., :1], halves[..., 1:]
-    cos, sin = (turn(gain[:1])[None, None, None] for turn in (jnp.cos, jnp.sin))
-    both = jnp.concatenate([first * cos - second * sin, second * cos + second * sin], -1)
-    return jnp.concatenate([both[:, 0, 0], x[:, 2:]], -1)
+def rotation(x, gain, *, turn=(jnp.cos, jnp.sin), other_angle=0.0, start=0):
+    """A rotation if nothing is given."""
+    both = jnp.concatenate([x[:, :2], x[:, 1:]], -1)[:, None, None]  # [2, 1, 1, 4]
+    first, second = both[..., start : start + 2], both[..., 2:]
+    angle = gain[None, None, None, :2] * jnp.ones((2, 1, 1, 1))
+    cos, sin = turn[0](angle), turn[1](angle + other_angle if other_angle else angle)
+    low, high = first * cos - second * sin, second * cos + first * sin
+    return jnp.concatenate([low, high], -1)[:, 0, 0, :3]
+
+
+def rotation_of_what_overlaps(x, gain):
+    """The first part is no half."""
+    return rotation(x, gain, start=1)
+
+
+def rotation_of_two_angles(x, gain):
+    """Cosine and sine of different angles."""
+    return rotation(x, gain, other_angle=1.0)
+
+
+def rotation_of_two_cosines(x, gain):
+    """No sine."""
+    return rotation(x, gain, turn=(jnp.cos, jnp.cos))
 
 
 NEARLY = (
@@ -93,11 +109,16 @@ NEARLY = (
     norm_with_a_gain_a_row,
     gelu_of_squares,
     nearly_a_gelu,
-    nearly_a_rotation,
+    rotation_of_what_overlaps,
+    rotation_of_two_angles,
+    rotation_of_two_cosines,
 )
 
 
-@pytest.mark.parametrize("function", [norm, *NEARLY])
+REAL = {norm: "RMSNormalization", rotation: "RotaryEmbedding"}
+
+
+@pytest.mark.parametrize("function", [*REAL, *NEARLY])
 def test_what_only_looks_like_it_keeps_its_value(function, tmp_path):
     def step(params, state, inputs):
         made, state = GRAPH.function(params, state, inputs)
@@ -109,7 +130,7 @@ def test_what_only_looks_like_it_keeps_its_value(function, tmp_path):
     file, model = tmp_path / "toy.onnx", convert(graph, locate_weights(path))
     onnx.save(model, file)
     fused = {"RMSNormalization", "RotaryEmbedding", "Gelu"} & {n.op_type for n in model.graph.node}
-    assert fused == ({"RMSNormalization"} if function is norm else set())
+    assert fused == ({REAL[function]} if function in REAL else set())
     assert check_values(file, graph, map_weights(path)) < 1e-5
 
 
