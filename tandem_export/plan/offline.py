@@ -79,8 +79,8 @@ def compile_bundle(
 ) -> CompileReport:
     """Compiles a bundle's graphs, of `roles` if any are named; its manifest keeps the report.
 
-    With `tune` the manifest also gets the best compiler options of each graph, which the runtime
-    passes on a TPU.
+    It also gets the compiler options of each graph, with `tune` the best that were tried; the
+    runtime passes them on a TPU.
 
     Raises:
       ConfigError: the compiler is not installed.
@@ -94,9 +94,10 @@ def compile_bundle(
     forms = {form: jobs}
     report = _report(bundle.manifest.name, forms, options, progress, tune)
     bundle = add_tuning(bundle, REPORT_SECTION, report.to_dict())
-    if tune:
-        chosen = {t.report.name: compiler_options(t.vmem) for t in report.chosen}
-        add_tuning(bundle, OPTIONS_SECTION, {"tpu": chosen})
+    given = dict(options.compiler)
+    plain = {graph.name: given for graph in report.graphs}
+    chosen = {t.report.name: given | compiler_options(t.vmem) for t in report.chosen}
+    add_tuning(bundle, OPTIONS_SECTION, {"tpu": plain | chosen})
     return report
 
 

@@ -62,7 +62,10 @@ def test_compile_keeps_its_report_in_the_manifest(tmp_path: Path, monkeypatch) -
     assert "drafter_step_b2_t1" in result.stdout
     assert "compiler estimate, uncalibrated" in result.stdout
     values = json.loads((tmp_path / "report.json").read_text())
-    assert open_bundle(tmp_path / "bundle").manifest.tuning["compile"] == values
+    bundle = open_bundle(tmp_path / "bundle")
+    assert bundle.manifest.tuning["compile"] == values
+    given = compiler_options(bundle, "drafter_step_b2_t1", "tpu")
+    assert given and given == values["compiler_options"]
     again = json.loads(run("compile", tmp_path / "bundle", *options, "--json").stdout)
     assert again["graphs"][0]["cached"] is True
 

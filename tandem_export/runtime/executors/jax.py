@@ -46,7 +46,7 @@ def _zeros(specs: Sequence[TensorSpec]) -> Arrays:
 
 
 def compiler_options(bundle: Bundle, graph: str, platform: str) -> dict[str, str | bool]:
-    """What tuning chose for `graph` on `platform`; nothing without tuning."""
+    """What `compile` gave to the compiler for `graph` on `platform`; nothing if it never ran."""
     by_platform = bundle.manifest.tuning.get("compiler_options", {})
     return by_platform.get(platform, {}).get(graph, {})
 
