@@ -86,7 +86,8 @@ def running(function: Function) -> Function:
         "--executor",
         default="jax",
         show_default=True,
-        help="jax, onnxruntime, openvino, openvino:bfloat16, tensorflow or tf-serving:ADDRESS.",
+        help="jax, onnxruntime[:mapped], openvino[:mapped|:bfloat16|:bfloat16+mapped], tensorflow "
+        "or tf-serving:ADDRESS.",
     )
     cache = click.option(
         "--compilation-cache",

@@ -34,8 +34,8 @@ def load(
 
     Args:
       path: the bundle's folder.
-      executor: which engine runs the graphs: `jax`, `onnxruntime`, `openvino` (or
-        `openvino:bfloat16`), `tensorflow`, or `tf-serving:ADDRESS`.
+      executor: which engine runs the graphs: `jax`, `onnxruntime`, `openvino`, `tensorflow`, or
+        `tf-serving:ADDRESS`; see `make_executor` for `:mapped` and `:bfloat16`.
       batch: slots, one of the bundle's batch buckets; None is the smallest.
       gamma: the default longest draft; None is the largest bucket up to 5.
       driver: `fused`, or `steps` to run each round step by step: for debugging, and what executors

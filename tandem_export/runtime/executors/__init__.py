@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from pathlib import Path
+from typing import Any
 
 from tandem_export.bundle import Bundle
 from tandem_export.errors import ConfigError
@@ -21,6 +22,15 @@ _FORMS = {
     "tf-serving": "savedmodel",
 }
 EXECUTORS = tuple(_FORMS)
+# What may follow the name of an executor over ONNX graphs, each kind once.
+_DETAILS = {
+    "onnxruntime": {"mapped": {"mapped": True}},
+    "openvino": {
+        "mapped": {"mapped": True},
+        "float32": {"precision": "float32"},
+        "bfloat16": {"precision": "bfloat16"},
+    },
+}
 
 
 def form_of(name: str) -> str:
@@ -46,13 +56,14 @@ def make_executor(
 ) -> Steps:
     """The executor `name` with `batch` slots over `bundle`.
 
-    `tf-serving` is followed by the server's address: `tf-serving:grpc://localhost:8500`; `openvino`
-    may be followed by a precision: `openvino:bfloat16`. `threads` are those of `onnxruntime` and
-    `openvino`, `serving` is of `tf-serving`.
+    `tf-serving` is followed by the server's address: `tf-serving:grpc://localhost:8500`. `openvino`
+    may be followed by a precision, `openvino:bfloat16`; it and `onnxruntime` by `mapped`, to hold
+    no copy of the weights; `openvino:bfloat16+mapped` is both. `threads` are those of these two,
+    `serving` is of `tf-serving`.
 
     Raises:
       BundleError: the bundle has no graphs in the form that it runs.
-      ConfigError: an unknown name, or an engine that is not installed.
+      ConfigError: an unknown name or detail, or an engine that is not installed.
       ServingError: a server does not answer, or serves another model.
     """
     form = form_of(name)
@@ -62,12 +73,11 @@ def make_executor(
         if kind == "onnxruntime":
             from tandem_export.runtime.executors.onnxruntime import onnxruntime_executor
 
-            return onnxruntime_executor(own, batch=batch, threads=threads)
+            return onnxruntime_executor(own, batch=batch, threads=threads, **_details(name))
         if kind == "openvino":
             from tandem_export.runtime.executors.openvino import openvino_executor
 
-            more = {"precision": detail} if detail else {}
-            return openvino_executor(own, batch=batch, threads=threads, **more)
+            return openvino_executor(own, batch=batch, threads=threads, **_details(name))
         if kind == "tensorflow":
             from tandem_export.runtime.executors.tensorflow import tensorflow_executor
 
@@ -82,3 +92,14 @@ def make_executor(
         hint = f"Install it: pip install 'tandem-export[{kind}]'"
         raise ConfigError(f"executor {kind!r} needs the package {error.name!r}. {hint}") from error
     return JaxExecutor(own, batch=batch, compilation_cache=compilation_cache)
+
+
+def _details(name: str) -> dict[str, Any]:
+    kind, _, text = name.partition(":")
+    known, words = _DETAILS[kind], text.split("+") if text else []
+    given = [known[word] for word in words if word in known]
+    made = {key: value for one in given for key, value in one.items()}
+    if len(made) < len(words):
+        rule = f"`{kind}:` must be followed by some of {tuple(known)}, joined by +, one of a kind"
+        raise ConfigError(f"{rule}. Got: {text!r}")
+    return made

@@ -18,10 +18,10 @@ def shared_weights(bundle: Bundle) -> dict[str, np.ndarray]:
     return {n: t.astype(np.float32) if n in wide else t for n, t in own.items()}
 
 
-def packs_weights(graph: GraphRecord) -> bool:
+def packs_weights(graph: GraphRecord, *, mapped: bool) -> bool:
     """Whether an engine should copy a graph's weights into the layout of its matrix products.
 
     It pays where some rows share them, little for one row, and for a prefill less than the memory
-    is worth. Without, a graph reads the mapped file.
+    is worth. Without, a graph reads the mapped file; if `mapped`, every graph does.
     """
-    return graph.role != "prefill" and graph.batch * (graph.width or 1) > 1
+    return not mapped and graph.role != "prefill" and graph.batch * (graph.width or 1) > 1

@@ -15,21 +15,30 @@ _QUIET = 3  # errors only
 _FOLDED, _LARGEST_FOLDED = "optimization.constant_folding_max_output_size_in_bytes", 2**16
 
 
-def onnxruntime_executor(bundle: Bundle, *, batch: int, threads: int | None = None) -> HostExecutor:
-    """An executor over the bundle's ONNX graphs; `threads` None is all cores of the process.
+def onnxruntime_executor(
+    bundle: Bundle, *, batch: int, threads: int | None = None, mapped: bool = False
+) -> HostExecutor:
+    """An executor over the bundle's ONNX graphs.
+
+    Args:
+      bundle: with ONNX graphs.
+      batch: one of its batch buckets.
+      threads: None is all cores of the process.
+      mapped: see `packs_weights`.
 
     Raises:
       BundleError: no ONNX graphs of this batch.
       ConfigError: `threads` is less than one.
     """
-    return HostExecutor(bundle, OnnxRuntime(bundle, threads=thread_count(threads)), batch=batch)
+    backend = OnnxRuntime(bundle, threads=thread_count(threads), mapped=mapped)
+    return HostExecutor(bundle, backend, batch=batch)
 
 
 class OnnxRuntime:
     """Sessions over one mapping of the weight file, inputs and outputs bound by pointer."""
 
-    def __init__(self, bundle: Bundle, *, threads: int) -> None:
-        self._bundle, self._threads = bundle, threads
+    def __init__(self, bundle: Bundle, *, threads: int, mapped: bool = False) -> None:
+        self._bundle, self._threads, self._mapped = bundle, threads, mapped
         own = shared_weights(bundle)
         self._weights = {n: ort.OrtValue.ortvalue_from_numpy(tensor) for n, tensor in own.items()}
 
@@ -58,7 +67,7 @@ class OnnxRuntime:
         options.enable_cpu_mem_arena = False
         # int8 weights would be multiplied with activations rounded to int8: 0.07 off in a logit.
         options.add_session_config_entry("session.disable_quant_qdq", "1")
-        if not packs_weights(graph):
+        if not packs_weights(graph, mapped=self._mapped):
             options.add_session_config_entry("session.disable_prepacking", "1")
         if all(spec.dtype != "int8" for spec in graph.params):
             # What is given here replaces the file's tensor and its dtype, so that a cast which

@@ -24,6 +24,7 @@ from tandem_export.targets.onnx.rewrite import (
     plain_products,
     scalar_constants,
 )
+from tandem_export.targets.onnx.shapes import fold_shapes, plain_shapes
 
 # jax2onnx replaces functions of jax while it traces.
 _CONVERTING = threading.Lock()
@@ -54,8 +55,11 @@ def convert(graph: Graph, places: Mapping[str, TensorPlace]) -> ModelProto:
     model = _to_onnx(graph.name, flat, leaves, [name for _, name in arguments], outputs)
     plain_products(model)
     scalar_constants(model)
+    fold_shapes(model)
     merge_repeated(model)
     fuse(model)
+    plain_shapes(model)
+    merge_repeated(model)
     bind_weights(model, {name: places[name] for name in graph.params})
     dequantized_products(model)
     drop_unused(model)

@@ -134,5 +134,5 @@ def _reshape(value: str, made: str, shape: str) -> NodeProto:
 
 
 def _shape(name: str, sizes: list[int]) -> NodeProto:
-    value = numpy_helper.from_array(np.array(sizes, np.int64), name)
+    value = numpy_helper.from_array(np.array(sizes, np.int64))  # no name: equal ones are merged
     return helper.make_node("Constant", [], [name], name=name, value=value)

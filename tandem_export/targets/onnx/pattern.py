@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 from onnx import ModelProto, NodeProto, numpy_helper
 
@@ -12,10 +14,17 @@ class Pattern:
     """Who makes a value, its shape, and what the constants are."""
 
     def __init__(self, model: ModelProto) -> None:
-        self._makers = {name: node for node in model.graph.node for name in node.output}
+        self._makers: dict[str, NodeProto] = {}
+        self.add(model.graph.node)
         self._inline = {t.name: t for t in model.graph.initializer if not t.external_data}
-        noted = (*model.graph.input, *model.graph.value_info)
+        written = (node for node in model.graph.node if node.op_type == "Constant")
+        self._inline |= {node.output[0]: node.attribute[0].t for node in written}
+        noted = (*model.graph.input, *model.graph.value_info, *model.graph.output)
         self._shapes = {value.name: value.type.tensor_type.shape.dim for value in noted}
+
+    def add(self, nodes: Iterable[NodeProto]) -> None:
+        """Makes `nodes` those that make their outputs."""
+        self._makers.update({name: node for node in nodes for name in node.output})
 
     def maker(self, value: str | None, *operators: str) -> NodeProto | None:
         """The node that makes `value` if it is one of `operators`."""
@@ -28,7 +37,9 @@ class Pattern:
         return None if tensor is None else numpy_helper.to_array(tensor)
 
     def shape(self, value: str) -> list[int]:
-        """Of `value`; empty where it is not known."""
+        """Of `value`; empty where it is not known, or that of a number."""
+        if value in self._inline:
+            return list(self._inline[value].dims)
         return [dim.dim_value for dim in self._shapes.get(value, ())]
 
     def behind(self, value: str) -> str:

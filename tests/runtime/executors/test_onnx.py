@@ -114,6 +114,30 @@ def test_a_prefill_reads_the_weights_where_they_lie(executor: str) -> None:
 
 
 @pytest.mark.parametrize("executor", ENGINES)
+@pytest.mark.parametrize("mapped", [False, True], ids=["packed", "mapped"])
+def test_a_mapped_block_reads_the_weights_where_they_lie(mapped: bool, executor: str) -> None:
+    """A packed one reads its own copy of them."""
+    name = "primary.layers.0.attention.k.weight"
+    own = bundle("tandem").weights()[name].copy()
+    changing = dataclasses.replace(bundle("tandem").in_form("onnx"), replaced={name: own})
+    detail = f"{executor}:mapped" if mapped else executor
+    runner: Any = make_executor(detail, changing, batch=2, compilation_cache=None)
+    block, start = np.ones((2, 3), np.int32), np.zeros(2, np.int32)
+    runner.primary_block(block, start)
+    own[:] = 0
+    runner.primary_block(block, start)
+    keys = runner._caches["primary"].layers["primary_k.00"][:, :, :3]
+    assert bool(keys.any()) is not mapped
+
+
+@pytest.mark.parametrize("executor", ENGINES)
+def test_mapped_weights_change_no_token(executor: str) -> None:
+    own = load(bundle("tandem").path, executor=f"{executor}:mapped", modes=())
+    params = options(temperature=1.0, seed=5, rule="gumbel")
+    assert tokens(own, params) == tokens(engine("tandem", "jax"), params)
+
+
+@pytest.mark.parametrize("executor", ENGINES)
 def test_a_block_past_the_cache_is_refused(executor: str) -> None:
     runner = make_executor(executor, bundle("tandem"), batch=2, compilation_cache=None)
     with pytest.raises(RequestError, match=r"`start` must be within 0 \.\. 29"):
@@ -157,12 +181,18 @@ def test_openvino_can_compute_in_bfloat16() -> None:
 @pytest.mark.parametrize(
     ("arguments", "error", "text"),
     [
-        ({"executor": "openvino:int3"}, ConfigError, r"`openvino:PRECISION` must name one of"),
+        (
+            {"executor": "openvino:int3"},
+            ConfigError,
+            r"some of \('mapped', 'float32', 'bfloat16'\)",
+        ),
+        ({"executor": "openvino:bfloat16+float32"}, ConfigError, "joined by \\+, one of a kind"),
+        ({"executor": "onnxruntime:bfloat16"}, ConfigError, r"some of \('mapped',\).*'bfloat16'"),
         ({"executor": "onnxruntime", "threads": 0}, ConfigError, "`threads` must be None or at"),
         ({"executor": "onnxruntime", "batch": 3}, ConfigError, r"buckets \[2\]. Got: 3"),
         ({"executor": "jax"}, BundleError, "has no 'jax_export' graphs; it has: \\['onnx'\\]"),
     ],
-    ids=["precision", "threads", "batch", "form"],
+    ids=["precision", "two", "other", "threads", "batch", "form"],
 )
 def test_load_names_what_is_wrong(arguments: Any, error: Any, text: str) -> None:
     roles = ("prefill", "primary_block", "drafter_step")
@@ -172,4 +202,4 @@ def test_load_names_what_is_wrong(arguments: Any, error: Any, text: str) -> None
 
 
 def test_both_run_the_onnx_form() -> None:
-    assert {form_of(name) for name in (*ENGINES, "openvino:bfloat16")} == {"onnx"}
+    assert {form_of(name) for name in (*ENGINES, "openvino:bfloat16+mapped")} == {"onnx"}
