@@ -18,10 +18,10 @@ def fold_shapes(model: ModelProto) -> None:
     """Shapes that are joined from constants become constants, in place; then all are known."""
     graph, kept = Pattern(model), []
     for node in model.graph.node:
-        parts = [graph.constant(name) for name in node.input]
-        if node.op_type == "Concat" and all(part is not None for part in parts):
-            whole = np.concatenate(parts)  # pyright: ignore[reportArgumentType]
-            model.graph.initializer.append(numpy_helper.from_array(whole, node.output[0]))
+        parts = [part for name in node.input if (part := graph.constant(name)) is not None]
+        if node.op_type == "Concat" and len(parts) == len(node.input):
+            whole = numpy_helper.from_array(np.concatenate(parts), node.output[0])
+            model.graph.initializer.append(whole)
         else:
             kept.append(node)
     _replace_nodes(model, kept)
