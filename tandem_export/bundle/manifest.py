@@ -105,7 +105,7 @@ class Manifest:
     Attributes:
       created: ISO 8601 time with its offset.
       options: the build options: `batch`, `gamma`, `prompt` buckets, `cache`, `max_new`, `dtype`,
-        `attention`, `drafter_rows`, `lossless`, `platforms`.
+        `attention`, `least_rows`, `lossless`, `platforms`.
       files: relative path -> hash and size, every file but the manifest and its digest.
       versions: tool -> version.
       not_after: part -> last ISO date on which it may be used, or None.

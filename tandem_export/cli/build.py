@@ -29,7 +29,7 @@ Examples:
 @click.option("--dtype", help="float32 or bfloat16, of weights and activations.")
 @click.option("--quantize", help="int8: weights of 1 byte, a scale per output channel.")
 @click.option("--attention", help="in_cache, two_part or kernel (of Pallas, for TPU).")
-@click.option("--drafter-rows", type=int, help="1 or 2: of its products at batch 1.  [default: 1]")
+@click.option("--least-rows", type=int, help="1, or 2 for a TPU at batch 1.  [default: 1]")
 @click.option("--lossless", help="exact: one width a round (P0); numeric: widths vary (P1).")
 @click.option("--platform", "platforms", multiple=True, help="cpu, tpu; may be repeated.")
 @click.option("--graphs", "roles", type=WORDS, help="Roles to build.  [default: all]")

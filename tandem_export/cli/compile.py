@@ -28,7 +28,7 @@ Examples:
 @click.option("--vmem", type=int, help="On-chip memory that one operation may use, MiB.")
 @click.option("--tune", is_flag=True, help="Try several, keep the best options of each graph.")
 @click.option("--attention", type=WORDS, help="Of a plan: two_part, in_cache, kernel, or several.")
-@click.option("--drafter-rows", type=INTS, help="Of a plan: 1, 2, or both.")
+@click.option("--least-rows", type=INTS, help="Of a plan: 1, 2, or both.")
 @click.option("--batch", type=INTS, help="Batch buckets of a plan.  [default: chosen]")
 @click.option("--cache", type=int, help="Positions of a row, of a plan.  [default: 2048]")
 @click.option("--acceptance", help="Of a plan: a rate, or a file of `bench`.  [default: 0.8]")
@@ -46,7 +46,7 @@ def compile(
     processes: int | None,
     reuse: bool,
     attention: tuple[str, ...] | None,
-    drafter_rows: tuple[int, ...] | None,
+    least_rows: tuple[int, ...] | None,
     out: Path | None,
     as_json: bool,
     **planned: Any,
@@ -70,7 +70,7 @@ def compile(
             pair = library.read_pair(source)
             wanted = _plan_options(chip, **planned)
             made = library.plan(source, pair, wanted)
-            forms = {"attention": attention or (), "drafter_rows": drafter_rows or ()}
+            forms = {"attention": attention or (), "least_rows": least_rows or ()}
             found = library.compile_plan(made, options, roles, report, tune=tune, **forms)
     if out is not None:
         out.write_text(json.dumps(found.to_dict(), indent=1) + "\n", encoding="utf-8")
@@ -122,7 +122,7 @@ def _trials(found: Any) -> Any:
         [
             trial.report.name,
             trial.form.attention,
-            str(trial.form.drafter_rows),
+            str(trial.form.least_rows),
             "own" if trial.vmem is None else str(trial.vmem),
             *_figures(trial, found.target),
             "best" if trial in found.chosen else "",
@@ -132,7 +132,7 @@ def _trials(found: Any) -> Any:
     columns = (
         "graph",
         "attention",
-        ">drafter rows",
+        ">least rows",
         ">on-chip MiB",
         ">moves",
         ">cycles",

@@ -85,7 +85,7 @@ def run_block(
     """
     if form != "in_cache":
         activations, rows = block_rows(model, cache, tokens, start, form)
-        return activations, write_layers(cache, [_first(kv, keep) for kv in rows], start)
+        return activations, write_layers(cache, [first_rows(kv, keep) for kv in rows], start)
     positions = block_positions(start, tokens.shape[1])
     done = model.run(tokens, positions, _in_cache(model.config, cache, start, positions, keep))
     written: list[Any] = done.kept
@@ -119,7 +119,8 @@ def _key_positions(cache: Cache, batch: int) -> Int[Array, "B S"]:
     return jnp.broadcast_to(jnp.arange(S, dtype=jnp.int32)[None, :], (batch, S))
 
 
-def _first(kv: KeyValue, keep: int | None) -> KeyValue:
+def first_rows(kv: KeyValue, keep: int | None) -> KeyValue:
+    """Keys and values of the first `keep` tokens, None is all."""
     return kv[0][:, :, :keep], kv[1][:, :, :keep]
 
 
@@ -130,7 +131,7 @@ def _in_cache(
     masks = {w: causal_mask(positions, keys, w) for w in _windows(config)}
 
     def see(layer: int, q: Array, kv: KeyValue) -> tuple[Array, KeyValue]:
-        k, v = _write_layer(cache[layer], _first(kv, keep), start)
+        k, v = _write_layer(cache[layer], first_rows(kv, keep), start)
         mask = masks[config.window(layer)]
         out = attend(q, [(k, v, mask)], scale=config.scale, softcap=config.attention_softcap)
         return out, (k, v)

@@ -65,7 +65,7 @@ def draft(
     def advance(now: Draft, window: Int[Array, "B T"]) -> Draft:
         newest = state["position"] + now.step
         at = jnp.maximum(newest - (window.shape[1] - 1), 0)
-        form, least = options.attention, options.drafter_rows
+        form, least = options.attention, options.least_rows
         logits, after = run_drafter(
             config, form, params, now.state, window, at, newest - at, least=least
         )

@@ -148,7 +148,7 @@ def _function(
     if role == "prefill":
         return partial(steps.prefill, config, options.prefill_attention)
     if role == "primary_block":
-        return partial(steps.primary_block, config, options.attention)
+        return partial(steps.primary_block, config, options)
     if role == "drafter_step":
         return partial(steps.drafter_step, config, options)
     if role == "router":

@@ -75,9 +75,10 @@ def verify(
     block = jnp.concatenate([state["last"][:, None], drafted.tokens], 1)
 
     def at_width(width: int, state: Arrays) -> tuple[Array, Arrays]:
-        tokens = block[:, :width]
-        x, state = run_primary(config, options.attention, params, state, tokens, state["position"])
-        logits = primary_logits(config, params, x, tokens.shape[0])
+        tokens, start = block[:, :width], state["position"]
+        form, least = options.attention, options.least_rows
+        x, state = run_primary(config, form, params, state, tokens, start, least=least)
+        logits = primary_logits(config, params, x, tokens)
         return jnp.pad(logits, ((0, 0), (0, gamma + 1 - width), (0, 0))), state
 
     widths = options.widths(gamma)

@@ -28,7 +28,7 @@ def primary_block(config: TandemConfig, params: Arrays, state: Arrays, inputs: A
     """
     params = _wide(params)
     x, rows = _primary_rows(config, params, state, inputs)
-    logits = steps.primary_logits(config, params, x, inputs["tokens"].shape[0])
+    logits = steps.primary_logits(config, params, x, inputs["tokens"])
     return rows | {"logits": logits}, state
 
 

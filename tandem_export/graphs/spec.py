@@ -75,7 +75,7 @@ class BuildOptions:
       attention: `in_cache` writes rows, then attends over the cache; `two_part` attends over old
         cache and new rows, then writes; `kernel` is `two_part` with a kernel for TPU, prefill
         excepted.
-      drafter_rows: the fewest rows of the drafter's products, 1 or 2: with 2 a single token of a
+      least_rows: the fewest rows of a product with weights, 1 or 2: with 2 a single token of a
         single row runs twice, because a TPU's matrix unit is not used for one.
       lossless: `exact`: every round of a graph has one width, G + 1 (parity P0 with `in_cache`);
         `numeric`: a round verifies at the smallest of `widths` that holds its longest draft (P1).
@@ -92,7 +92,7 @@ class BuildOptions:
     dtype: Literal["float32", "bfloat16"] = "float32"
     quantize: Literal["none", "int8"] = "none"
     attention: Form = "in_cache"
-    drafter_rows: Literal[1, 2] = 1
+    least_rows: Literal[1, 2] = 1
     lossless: Literal["exact", "numeric"] = "exact"
     roles: tuple[Role, ...] = ROLES
     platforms: tuple[str, ...] = ("cpu", "tpu")
@@ -112,7 +112,7 @@ class BuildOptions:
             ("dtype", ("float32", "bfloat16")),
             ("quantize", ("none", "int8")),
             ("attention", Form.__args__),  # type: ignore[attr-defined]
-            ("drafter_rows", (1, 2)),
+            ("least_rows", (1, 2)),
             ("lossless", ("exact", "numeric")),
         ):
             if getattr(self, name) not in kinds:

@@ -9,6 +9,7 @@ from jaxtyping import Array, Float, Int
 from tandem_export.config import TandemConfig
 from tandem_export.graphs.cache import (
     block_positions,
+    first_rows,
     get_cache,
     put_cache,
     run_block,
@@ -34,20 +35,29 @@ def run_primary(
     state: Arrays,
     tokens: Int[Array, "B T"],
     start: Int[Array, " B"],
+    *,
+    least: int = 1,
 ) -> tuple[Float[Array, "M D"], Arrays]:
     """Runs the primary over a block: the last activations, and the state with both caches written.
 
     In a tandem pair the drafter's rows of the block become those that its layers make of the
-    projected primary activations (ruling 3).
+    projected primary activations (ruling 3). No product has fewer than `least` rows: the
+    activations are those of `at_least(tokens, least)`, of which only T are written.
     """
-    cache = get_cache(state, "primary")
-    primary = part(config, params, "primary")
-    activations, cache = run_block(primary, cache, tokens, start, form)
+    T, padded = tokens.shape[1], at_least(tokens, least)
+    primary, cache = part(config, params, "primary"), get_cache(state, "primary")
+    activations, cache = run_block(primary, cache, padded, start, form, keep=T)
     state = put_cache(state, "primary", cache)
     if config.is_tandem:
-        rows = prefix_rows(config, params, activations, tokens, start)
+        rows = [first_rows(kv, T) for kv in prefix_rows(config, params, activations, padded, start)]
         state = put_cache(state, "drafter", write_layers(get_cache(state, "drafter"), rows, start))
     return activations[-1], state
+
+
+def at_least(tokens: Int[Array, "B T"], least: int) -> Int[Array, "B P"]:
+    """The tokens, the last of each row repeated until there are `least` in all."""
+    missing = least - tokens.size
+    return jnp.pad(tokens, ((0, 0), (0, missing)), mode="edge") if missing > 0 else tokens
 
 
 def prefix_rows(
@@ -63,11 +73,12 @@ def prefix_rows(
 
 
 def primary_logits(
-    config: TandemConfig, params: Arrays, x: Float[Array, "M D"], batch: int
+    config: TandemConfig, params: Arrays, x: Float[Array, "M D"], tokens: Int[Array, "B T"]
 ) -> Float[Array, "B T V"]:
-    """The primary's output head over flattened rows."""
+    """The primary's output head over the flattened rows of a block and of its padding."""
     logits = part(config, params, "primary").logits(x)
-    return logits.reshape(batch, -1, logits.shape[-1])
+    B, T = tokens.shape
+    return logits.reshape(B, -1, logits.shape[-1])[:, :T]
 
 
 def run_drafter(
@@ -87,19 +98,21 @@ def run_drafter(
     """
     B, T = tokens.shape
     drafter, cache = part(config, params, "drafter"), get_cache(state, "drafter")
-    padded = jnp.pad(tokens, ((0, 0), (0, max(least - B * T, 0))), mode="edge")
-    activations, cache = run_block(drafter, cache, padded, start, form, keep=T)
+    activations, cache = run_block(drafter, cache, at_least(tokens, least), start, form, keep=T)
     rows, few = activations[-1], least > B
     rows = drafter.logits(rows) if few else rows  # before the pick, which leaves too few
     picked = take_along_axis(rows.reshape(B, -1, rows.shape[-1]), pick[:, None, None], 1)[:, 0]
     return picked if few else drafter.logits(picked), put_cache(state, "drafter", cache)
 
 
-def primary_block(config: TandemConfig, form: Form, params: Arrays, state: Arrays, inputs: Arrays):
+def primary_block(
+    config: TandemConfig, options: BuildOptions, params: Arrays, state: Arrays, inputs: Arrays
+):
     """Graph `primary_block`: tokens `[B, T]`, start `[B]` -> logits `[B, T, V]` float32."""
     tokens, start = inputs["tokens"], inputs["start"]
-    x, state = run_primary(config, form, params, state, tokens, start)
-    return {"logits": primary_logits(config, params, x, tokens.shape[0])}, state
+    form, least = options.attention, options.least_rows
+    x, state = run_primary(config, form, params, state, tokens, start, least=least)
+    return {"logits": primary_logits(config, params, x, tokens)}, state
 
 
 def drafter_step(
@@ -108,7 +121,7 @@ def drafter_step(
     """Graph `drafter_step`: tokens `[B, T]`, start `[B]` -> logits `[B, V]` of the last token."""
     tokens, start = inputs["tokens"], inputs["start"]
     last = jnp.full_like(start, tokens.shape[1] - 1)
-    form, least = options.attention, options.drafter_rows
+    form, least = options.attention, options.least_rows
     logits, state = run_drafter(config, form, params, state, tokens, start, last, least=least)
     return {"logits": logits}, state
 

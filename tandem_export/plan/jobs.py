@@ -25,7 +25,7 @@ class Form:
     """What of a build changes its graphs and not what they compute; see `BuildOptions`."""
 
     attention: Literal["in_cache", "two_part", "kernel"] = "two_part"
-    drafter_rows: Literal[1, 2] = 1
+    least_rows: Literal[1, 2] = 1
 
 
 _FORM = Form()
@@ -95,7 +95,7 @@ def _bucket_graphs(
         dtype="bfloat16",
         quantize="int8" if plan.options.storage == "int8" else "none",
         attention=form.attention,
-        drafter_rows=form.drafter_rows,
+        least_rows=form.least_rows,
         roles=tuple(roles),  # type: ignore[arg-type]
         platforms=("tpu",),
     )

@@ -89,8 +89,8 @@ def compile_bundle(
     require_libtpu()
     jobs = bundle_jobs(bundle, options.target, roles)
     said = bundle.manifest.options
-    # A bundle of an earlier version says nothing of `drafter_rows`.
-    form = Form(attention=said["attention"], drafter_rows=said.get("drafter_rows", 1))
+    # A bundle of an earlier version says nothing of `least_rows`.
+    form = Form(attention=said["attention"], least_rows=said.get("least_rows", 1))
     forms = {form: jobs}
     report = _report(bundle.manifest.name, forms, options, progress, tune)
     bundle = add_tuning(bundle, REPORT_SECTION, report.to_dict())
@@ -109,33 +109,33 @@ def compile_plan(
     *,
     tune: bool = False,
     attention: Sequence[Any] = (),
-    drafter_rows: Sequence[Any] = (),
+    least_rows: Sequence[Any] = (),
 ) -> CompileReport:
     """Compiles the graphs that a build with the plan's buckets would make; no weights are needed.
 
-    Each of `attention` is compiled with each of `drafter_rows`: by default `two_part` and 1, with
+    Each of `attention` is compiled with each of `least_rows`: by default `two_part` and 1, with
     `tune` every attention that the target can run, and at batch 1 rows 1 and 2.
 
     Raises:
       ConfigError: the compiler is not installed; the kernel on several chips.
     """
     require_libtpu()
-    wanted = plan_forms(plan, attention, drafter_rows, tune)
+    wanted = plan_forms(plan, attention, least_rows, tune)
     forms = {form: plan_jobs(plan, roles or PLAN_ROLES, form) for form in wanted}
     return _report(plan.pair, forms, options, progress, tune)
 
 
 def plan_forms(
-    plan: Plan, attention: Sequence[Any] = (), drafter_rows: Sequence[Any] = (), tune: bool = False
+    plan: Plan, attention: Sequence[Any] = (), least_rows: Sequence[Any] = (), tune: bool = False
 ) -> list[Form]:
     """The forms that `compile_plan` compiles."""
     if not attention:
         every = ("two_part", "in_cache", "kernel")[: 3 if plan.options.target.chips == 1 else 2]
         attention = every if tune else every[:1]
-    if not drafter_rows:
+    if not least_rows:
         padded = tune and any(bucket.batch == 1 for bucket in plan.buckets)
-        drafter_rows = (1, 2) if padded else (1,)
-    return [Form(attention=a, drafter_rows=rows) for rows in drafter_rows for a in attention]
+        least_rows = (1, 2) if padded else (1,)
+    return [Form(attention=a, least_rows=rows) for rows in least_rows for a in attention]
 
 
 def _report(

@@ -1,4 +1,4 @@
-"""The forms of a graph that change how it is computed: the kernel, the padded drafter."""
+"""The forms of a graph that change how it is computed: the kernel, two rows for one."""
 
 from __future__ import annotations
 
@@ -39,26 +39,28 @@ def test_the_kernels_prefill_is_two_part() -> None:
     assert BuildOptions(attention="in_cache").prefill_attention == "in_cache"
 
 
+@pytest.mark.parametrize("role", ["drafter_step", "primary_block"])
 @pytest.mark.parametrize("form", ["in_cache", "two_part"])
 @pytest.mark.parametrize("start", [0, 9, CACHE - 1], ids=["first", "middle", "last"])
-def test_a_padded_step_is_the_plain_step(start: int, form: str) -> None:
+def test_a_padded_step_is_the_plain_step(start: int, form: str, role: str) -> None:
     """Its second row is not written: at the cache's last place it would move the first one."""
     inputs = {"tokens": np.array([[5]]), "start": np.array([start])}
-    options: dict[str, Any] = {"attention": form, "roles": ("drafter_step",)}
+    options: dict[str, Any] = {"attention": form, "roles": (role,)}
     plain = pair("tandem", 1, 3, "float32", **options)
-    padded = pair("tandem", 1, 3, "float32", drafter_rows=2, **options)
-    (want, after), (got, state) = (run(p, "drafter_step_b1_t1", inputs) for p in (plain, padded))
+    padded = pair("tandem", 1, 3, "float32", least_rows=2, **options)
+    (want, after), (got, state) = (run(p, f"{role}_b1_t1", inputs) for p in (plain, padded))
+    assert got.shape == want.shape
     np.testing.assert_allclose(got, want, atol=1e-4)
     for name in after:
         np.testing.assert_allclose(state[name], after[name], atol=1e-5, err_msg=name)
 
 
-def test_a_padded_drafter_leaves_the_text_alone() -> None:
-    """P0 is a claim about the primary: another drafter, the same tokens."""
+def test_two_rows_for_one_leave_the_text_alone() -> None:
+    """P0 is a claim about the primary, which verifies more than one: the same tokens."""
     texts = []
     for rows in (1, 2):
         roles = ("prefill", "insert", "round")
-        made = pair("tandem", 1, 3, "float32", drafter_rows=rows, roles=roles)
+        made = pair("tandem", 1, 3, "float32", least_rows=rows, roles=roles)
         weights = params(made.config, 0.15)
         text = made.run("round_b1_g3", weights, made.start(weights, [[3, 1, 4]], [24]), sampling(1))
         assert text.accepted > 0
@@ -67,20 +69,25 @@ def test_a_padded_drafter_leaves_the_text_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "role", "rows"),
-    [("tandem", "drafter_step", {1}), ("independent", "round", {1, 2})],
+    ("kind", "name", "rows"),
+    [
+        ("tandem", "drafter_step_b1_t1", {1}),
+        ("tandem", "primary_block_b1_t1", {1}),
+        ("tandem", "round_b1_g0", {1}),
+        ("independent", "round_b1_g1", {1, 2}),
+    ],
 )
-def test_no_product_of_a_padded_drafter_has_one_row(kind: str, role: str, rows: set[int]) -> None:
-    """Every matrix of the drafter meets two rows; in a round the primary does anyhow."""
-    made = pair(kind, 1, 1, "float32", drafter_rows=2, roles=("drafter_step", "round"))
-    plain = pair(kind, 1, 1, "float32", roles=("drafter_step", "round"))
-    assert _rows_of_products(plain, role) == rows
-    assert _rows_of_products(made, role) == {2}
+def test_no_product_of_a_padded_graph_has_one_row(kind: str, name: str, rows: set[int]) -> None:
+    """Every matrix meets two rows, the drafter's that make its rows of the primary's included."""
+    roles = ("primary_block", "drafter_step", "round")
+    plain, made = (pair(kind, 1, 1, "float32", least_rows=n, roles=roles) for n in (1, 2))
+    assert _rows_of_products(plain, name) == rows
+    assert _rows_of_products(made, name) == {2}
 
 
-def _rows_of_products(made: Pair, role: str) -> set[int]:
-    """M of each `[M, D] @ [D, O]` in the first graph of `role` that drafts."""
-    graph = next(g for g in made.graphs.values() if g.role == role and g.gamma != 0)
+def _rows_of_products(made: Pair, name: str) -> set[int]:
+    """M of each `[M, D] @ [D, O]` in the graph."""
+    graph = made.graphs[name]
     jaxpr = jax.make_jaxpr(graph.function)(graph.params, graph.state, graph.inputs)
     found = set()
     for equation in _equations(jaxpr.jaxpr):
@@ -102,7 +109,7 @@ def _equations(jaxpr: Any):
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"drafter_rows": 3}, r"`drafter_rows` must be one of \(1, 2\)\. Got: 3"),
+        ({"least_rows": 3}, r"`least_rows` must be one of \(1, 2\)\. Got: 3"),
         ({"attention": "kernel", "cache": 300}, r"`cache` must be a multiple of 128"),
         ({"attention": "flash"}, "`attention` must be one of .*kernel"),
     ],

@@ -63,7 +63,7 @@ def test_the_memory_of_a_bundle_with_kernels_is_tuned() -> None:
 
 
 def test_a_padded_drafter_is_chosen_for_all_graphs_or_for_none() -> None:
-    rows = Form(drafter_rows=2)
+    rows = Form(least_rows=2)
     plain = [trial("step", "two_part", None, 300), trial("round", "two_part", None, 100)]
     padded = [dataclasses.replace(t, form=rows) for t in plain]
     assert choose([*plain, *padded], CHIP) == plain  # of equals the first
@@ -74,7 +74,7 @@ def test_a_padded_drafter_is_chosen_for_all_graphs_or_for_none() -> None:
 def forms_of(target: str, batch: int, **asked: Any) -> list[tuple[str, int]]:
     options = PlanOptions(target=target_named(target), batch=(batch,))
     made = plan("270m", read_pair("270m"), options)
-    return [(form.attention, form.drafter_rows) for form in plan_forms(made, **asked)]
+    return [(form.attention, form.least_rows) for form in plan_forms(made, **asked)]
 
 
 def test_which_forms_are_tried() -> None:
@@ -85,14 +85,14 @@ def test_which_forms_are_tried() -> None:
     assert forms_of("v5e-1", 1, tune=True) == every + padded
     assert forms_of("v5e-4", 4, tune=True) == every[:2]  # no kernel on several chips
     assert forms_of("v5e-1", 1, attention=["kernel"]) == [("kernel", 1)]
-    assert forms_of("v5e-1", 1, drafter_rows=[1, 2]) == [("two_part", 1), ("two_part", 2)]
+    assert forms_of("v5e-1", 1, least_rows=[1, 2]) == [("two_part", 1), ("two_part", 2)]
 
 
 def test_a_graph_that_two_forms_share_is_compiled_once() -> None:
     job = tiny_jobs()["drafter_step_b2_t1"]
     options = compile_options(CHIP, reuse=False)
     seen: list[str] = []
-    forms = {Form(): [job], Form(drafter_rows=2): [job]}
+    forms = {Form(): [job], Form(least_rows=2): [job]}
     one, other = try_all(forms, options, (None,), lambda done, of, name: seen.append(name))
     assert seen == [job.record.name] and one.report is other.report
     assert (one.form, other.form) == tuple(forms)
