@@ -75,10 +75,13 @@ def prefix_rows(
 def primary_logits(
     config: TandemConfig, params: Arrays, x: Float[Array, "M D"], tokens: Int[Array, "B T"]
 ) -> Float[Array, "B T V"]:
-    """The primary's output head over the flattened rows of a block and of its padding."""
-    logits = part(config, params, "primary").logits(x)
+    """The primary's output head over the flattened rows of a block and of its padding.
+
+    Rows take their shape before the head: on a TPU logits that are reshaped are copied twice.
+    """
     B, T = tokens.shape
-    return logits.reshape(B, -1, logits.shape[-1])[:, :T]
+    rows = x.reshape(B, -1, x.shape[-1])
+    return part(config, params, "primary").logits(rows)[:, :T]
 
 
 def run_drafter(

@@ -150,7 +150,7 @@ class Decoder(nnx.Module):
             kept.append(keep)
         return Pass(activations, kept)
 
-    def logits(self, x: Float[Array, "M D"]) -> Float[Array, "M V"]:
+    def logits(self, x: Float[Array, "*M D"]) -> Float[Array, "*M V"]:
         """Final norm, output head and soft-cap; float32."""
         h = self.final_norm(x)
         raw = h @ self.embedding.weight[...].T if self.head is None else self.head(h)

@@ -22,10 +22,10 @@ class Linear(nnx.Module):
         self.weight = nnx.Param(draw * size_in**-0.5)
         self.bias = nnx.Param(jnp.zeros((size_out,))) if bias else None
 
-    def __call__(self, x: Float[Array, "M I"]) -> Float[Array, "M O"]:
-        """Maps each row."""
+    def __call__(self, x: Float[Array, "*M I"]) -> Float[Array, "*M O"]:
+        """Maps the last axis."""
         y = x @ self.weight[...]
-        return y if self.bias is None else y + self.bias[...][None]
+        return y if self.bias is None else y + self.bias[...].reshape((1,) * (x.ndim - 1) + (-1,))
 
 
 class RMSNorm(nnx.Module):

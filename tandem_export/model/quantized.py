@@ -33,7 +33,8 @@ class Int8:
     scale: jax.Array
 
     def __rmatmul__(self, x: jax.Array) -> jax.Array:
-        return (x @ self.values.astype(x.dtype)) * self.scale.astype(x.dtype)
+        scale = self.scale.reshape((1,) * (x.ndim - 1) + (-1,))
+        return (x @ self.values.astype(x.dtype)) * scale.astype(x.dtype)
 
     def __getitem__(self, ids: Any) -> Any:
         if ids is ...:
