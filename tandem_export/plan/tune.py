@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,12 +82,17 @@ def try_all(
 def choose(trials: Sequence[Trial], target: Target) -> list[Trial]:
     """The best way of each graph, all in the form that is fastest in sum; of equals the first.
 
-    The kernel is not chosen where there is another form: what goes on inside it is in no estimate.
+    Ways and forms with fewer problems come before faster ones. The kernel is not chosen where there
+    is another form: what goes on inside it is in no estimate.
     """
     every = dict.fromkeys(trial.form for trial in trials)
     forms = [form for form in every if form.attention != "kernel"] or list(every)
     picks = [_best_of_each([t for t in trials if t.form == form], target) for form in forms]
-    return min(picks, key=lambda own: sum(trial.seconds(target) for trial in own))
+    return min(picks, key=lambda own: (_problems(own), sum(t.seconds(target) for t in own)))
+
+
+def _problems(trials: Iterable[Trial]) -> int:
+    return sum(len(trial.report.problems) for trial in trials)
 
 
 def _best_of_each(trials: Sequence[Trial], target: Target) -> list[Trial]:
@@ -96,6 +101,8 @@ def _best_of_each(trials: Sequence[Trial], target: Target) -> list[Trial]:
 
 
 def _best(trials: Sequence[Trial], target: Target) -> Trial:
-    least = min(trial.seconds(target) for trial in trials)
-    near = [trial for trial in trials if trial.seconds(target) <= least * (1 + _TIE)]
+    fewest = min(_problems([trial]) for trial in trials)
+    sound = [trial for trial in trials if _problems([trial]) == fewest]
+    least = min(trial.seconds(target) for trial in sound)
+    near = [trial for trial in sound if trial.seconds(target) <= least * (1 + _TIE)]
     return min(near, key=lambda trial: trial.vmem or 0)

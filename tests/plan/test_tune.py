@@ -45,6 +45,16 @@ def test_all_graphs_take_the_form_that_is_faster_in_sum() -> None:
     ]
 
 
+def test_what_has_no_problem_comes_before_what_is_faster() -> None:
+    copies = trial("a", "two_part", None, 100)
+    copies = dataclasses.replace(copies, report=dataclasses.replace(copies.report, cache_copies=8))
+    assert copies.report.problems == ["8 copies of a cache"]
+    larger, other = trial("a", "two_part", 32, 900), trial("a", "in_cache", None, 950)
+    assert choose([copies, larger, other], CHIP) == [larger]
+    assert choose([copies, other], CHIP) == [other]
+    assert choose([copies], CHIP) == [copies]
+
+
 def test_what_does_not_compile_is_never_chosen() -> None:
     answer = {"error": "no", "compile_seconds": 1.0, "cached": False}
     broken = Trial(form=Form(), vmem=None, report=make_report(RECORD, answer, CHIP))
