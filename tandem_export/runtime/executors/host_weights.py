@@ -1,21 +1,8 @@
-"""Weights of the engines that run ONNX graphs: one set for all graphs of a process."""
+"""How the engines that run ONNX graphs hold the weights."""
 
 from __future__ import annotations
 
-import ml_dtypes
-import numpy as np
-
-from tandem_export.bundle import Bundle, GraphRecord
-
-
-def shared_weights(bundle: Bundle) -> dict[str, np.ndarray]:
-    """Every tensor as the engines multiply it: the mapped file's, bfloat16 widened to float32 once.
-
-    Given bfloat16, an engine would widen it anew for every graph that it loads.
-    """
-    own = bundle.weights()
-    wide = {name for name, tensor in own.items() if tensor.dtype == ml_dtypes.bfloat16}
-    return {n: t.astype(np.float32) if n in wide else t for n, t in own.items()}
+from tandem_export.bundle import GraphRecord
 
 
 def packs_weights(graph: GraphRecord, *, mapped: bool) -> bool:

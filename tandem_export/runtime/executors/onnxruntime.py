@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+import ml_dtypes
 import numpy as np
 import onnxruntime as ort
 
 from tandem_export.bundle import Bundle, GraphRecord
 from tandem_export.runtime.executors.host import HostExecutor, thread_count
-from tandem_export.runtime.executors.host_weights import packs_weights, shared_weights
+from tandem_export.runtime.executors.host_weights import packs_weights
 
 _QUIET = 3  # errors only
+_BFLOAT16 = 16  # onnx.TensorProto.BFLOAT16
 _FOLDED, _LARGEST_FOLDED = "optimization.constant_folding_max_output_size_in_bytes", 2**16
 
 
@@ -39,8 +41,7 @@ class OnnxRuntime:
 
     def __init__(self, bundle: Bundle, *, threads: int, mapped: bool = False) -> None:
         self._bundle, self._threads, self._mapped = bundle, threads, mapped
-        own = shared_weights(bundle)
-        self._weights = {n: ort.OrtValue.ortvalue_from_numpy(tensor) for n, tensor in own.items()}
+        self._weights = {name: _value(tensor) for name, tensor in bundle.weights().items()}
 
     def load(self, graph: GraphRecord, arrays: Mapping[str, np.ndarray]) -> Callable[[], object]:
         """See `Backend.load`."""
@@ -67,15 +68,26 @@ class OnnxRuntime:
         options.enable_cpu_mem_arena = False
         # int8 weights would be multiplied with activations rounded to int8: 0.07 off in a logit.
         options.add_session_config_entry("session.disable_quant_qdq", "1")
-        if not packs_weights(graph, mapped=self._mapped):
+        packed = packs_weights(graph, mapped=self._mapped)
+        if not packed:
             options.add_session_config_entry("session.disable_prepacking", "1")
-        if all(spec.dtype != "int8" for spec in graph.params):
-            # What is given here replaces the file's tensor and its dtype, so that a cast which
-            # widens it has nothing to do and is removed. Folding comes first: it would copy.
+        # A copy of the weights in float32, for each session: where it is packed, for the few of a
+        # drafter, and of int8, whose widening in each call takes many times as long as a step. For
+        # others a cast of bfloat16 in each call is worth the memory.
+        small = graph.role == "drafter_step" and not self._mapped
+        if not (packed or small or any(spec.dtype == "int8" for spec in graph.params)):
             options.add_session_config_entry(_FOLDED, str(_LARGEST_FOLDED))
         for spec in graph.params:
             options.add_initializer(spec.name, self._weights[spec.name])
         return options
+
+
+def _value(tensor: np.ndarray) -> ort.OrtValue:
+    """Over the tensor's own memory; numpy has no bfloat16 that the engine knows."""
+    if tensor.dtype != ml_dtypes.bfloat16:
+        return ort.OrtValue.ortvalue_from_numpy(tensor)
+    bits = tensor.view(np.uint16)
+    return ort.OrtValue.ortvalue_from_numpy_with_onnx_type(bits, _BFLOAT16)
 
 
 def _bind(bind: Callable[..., None], name: str, array: np.ndarray) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Mapping
 
+import ml_dtypes
 import numpy as np
 
 from tandem_export.bundle import Bundle, GraphRecord
 from tandem_export.memory import return_free_memory
 from tandem_export.runtime.executors.host import HostExecutor, thread_count
-from tandem_export.runtime.executors.host_weights import packs_weights, shared_weights
+from tandem_export.runtime.executors.host_weights import packs_weights
 from tandem_export.runtime.executors.quiet_openvino import openvino as ov
 
 # OpenVINO's own defaults are bfloat16 where the processor has it, and activations rounded to int8
@@ -58,7 +59,7 @@ class OpenVino:
         # name is undocumented: an OpenVINO that lacks it holds those, and is right too.
         with contextlib.suppress(RuntimeError):
             self._core.set_property("CPU", {"SNIPPETS_MODE": "DISABLE"})
-        self._weights = shared_weights(bundle)
+        self._weights = _widened(bundle.weights())
         self._properties = PRECISIONS[precision] | {
             "INFERENCE_NUM_THREADS": threads,
             "NUM_STREAMS": 1,
@@ -85,6 +86,12 @@ class OpenVino:
         # share_outputs: the results lie in `arrays`; without, each call copies them once more.
         # Arrays and weights are kept: the engine holds pointers only.
         return lambda kept=(arrays, self._weights): request.infer(share_outputs=True)
+
+
+def _widened(own: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The mapped tensors, those of bfloat16 as float32; the engine would widen them in each graph."""
+    narrow = {name for name, tensor in own.items() if tensor.dtype == ml_dtypes.bfloat16}
+    return {n: t.astype(np.float32) if n in narrow else t for n, t in own.items()}
 
 
 def _bind_weights(
