@@ -89,7 +89,7 @@ class OpenVino:
 
 
 def _widened(own: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The mapped tensors, those of bfloat16 as float32; the engine would widen them in each graph."""
+    """The tensors, bfloat16 ones as float32: the engine would widen them anew for every graph."""
     narrow = {name for name, tensor in own.items() if tensor.dtype == ml_dtypes.bfloat16}
     return {n: t.astype(np.float32) if n in narrow else t for n, t in own.items()}
 
