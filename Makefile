@@ -16,6 +16,7 @@ BUCKETS := --prompt 32,128 --cache 256 --max-new 96
 ENGINE_FORMS := --gamma 5 --target onnx --overwrite \
 	--graphs prefill,insert,primary_block,drafter_step,router,round,round_router
 # With one thread each, the CPU time of engines compares on a machine that does other work.
+ALL_FORMS := --threads 1 --executors jax,onnxruntime,onnxruntime:mapped,openvino,openvino:mapped
 ONE_THREAD := XLA_FLAGS=--xla_cpu_multi_thread_eigen=false
 SOURCES := $(shell find tandem_export -type f -not -path '*/__pycache__/*')
 
@@ -41,15 +42,15 @@ lint: $(STAMP)
 
 bench: $(DEMO)/manifest.json $(BASELINE)/manifest.json $(ENGINES)/manifest.json
 	$(BIN)/tandem-export bench $(DEMO) --baseline $(BASELINE) --out build/bench.json
-	$(ONE_THREAD) $(BIN)/tandem-export bench-executors $(ENGINES) --threads 1 --out build/bench-executors.json
+	$(ONE_THREAD) $(BIN)/tandem-export bench-executors $(ENGINES) $(ALL_FORMS) --out build/bench-executors.json
 	$(BIN)/tandem-export plan 8b --target v5e-4 --json > build/plan.json
 	$(BIN)/tandem-export compile $(DEMO) --target v5e --no-reuse --out build/compile.json
 
 # What docs/onnx.md says of the larger pair.
 bench-onnx: $(PAIR)/float32/manifest.json $(PAIR)/bfloat16/manifest.json $(PAIR)/int8/manifest.json
-	$(ONE_THREAD) $(BIN)/tandem-export bench-executors $(PAIR)/float32 --threads 1
+	$(ONE_THREAD) $(BIN)/tandem-export bench-executors $(PAIR)/float32 $(ALL_FORMS)
 	for dtype in bfloat16 int8; do $(BIN)/tandem-export bench-executors $(PAIR)/$$dtype --threads 1 \
-		--executors onnxruntime,openvino; done
+		--executors onnxruntime,onnxruntime:mapped,openvino,openvino:mapped; done
 	$(BIN)/python -m benchmarks.hand_steps $(PAIR)/float32
 	$(BIN)/python -m benchmarks.int8_forms $(PAIR)/int8 $(PAIR)/float32
 
