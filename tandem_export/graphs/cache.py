@@ -85,9 +85,6 @@ def run_block(
     """
     if form != "in_cache":
         activations, rows = block_rows(model, cache, tokens, start, form)
-        # No row is written before the last layer is done: of a cache that is read later the
-        # compiler would keep a copy.
-        rows, activations = jax.lax.optimization_barrier((rows, activations))
         return activations, write_layers(cache, [first_rows(kv, keep) for kv in rows], start)
     positions = block_positions(start, tokens.shape[1])
     done = model.run(tokens, positions, _in_cache(model.config, cache, start, positions, keep))

@@ -85,20 +85,6 @@ def test_no_product_of_a_padded_graph_has_one_row(kind: str, name: str, rows: se
     assert _rows_of_products(made, name) == {2}
 
 
-@pytest.mark.parametrize("form", ["two_part", "kernel"])
-def test_rows_are_written_when_every_layer_has_read(form: str) -> None:
-    """In a loop the TPU compiler wrote one layer's first, and read a copy of its cache."""
-    own: dict[str, Any] = {"attention": form, "roles": ("drafter_step",), "platforms": ("cpu",)}
-    graph = pair("tandem", 2, 1, "float32", **own).graphs["drafter_step_b2_t1"]
-    jaxpr = jax.make_jaxpr(graph.function)(graph.params, graph.state, graph.inputs).jaxpr
-    [barrier] = [e for e in jaxpr.eqns if e.primitive.name == "optimization_barrier"]
-    writes = [e for e in jaxpr.eqns if e.params.get("name") == "_write_layer"]
-    layers = pair("tandem", 2, 1, "float32", **own).config.drafter.num_layers
-    assert len(writes) == layers
-    for write in writes:
-        assert len(set(map(id, write.invars)) & set(map(id, barrier.outvars))) == 2, "keys, values"
-
-
 def _rows_of_products(made: Pair, name: str) -> set[int]:
     """M of each `[M, D] @ [D, O]` in the graph."""
     graph = made.graphs[name]
