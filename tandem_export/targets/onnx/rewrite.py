@@ -85,12 +85,13 @@ def drop_unused(model: ModelProto) -> None:
         if wanted.intersection(node.output):
             wanted.update(node.input)
             kept.append(node)
-    _keep(model.graph.node, kept[::-1])
-    _keep(model.graph.initializer, [t for t in model.graph.initializer if t.name in wanted])
+    replace_all(model.graph.node, kept[::-1])
+    replace_all(model.graph.initializer, [t for t in model.graph.initializer if t.name in wanted])
     del model.graph.value_info[:]  # engines infer shapes anyway
 
 
-def _keep(repeated: Any, some: list[Any]) -> None:
+def replace_all(repeated: Any, some: list[Any]) -> None:
+    """Makes `some` what the repeated field has; they may come from it."""
     copies = [type(one).FromString(one.SerializeToString()) for one in some]
     del repeated[:]
     repeated.extend(copies)

@@ -10,6 +10,7 @@ import numpy as np
 from onnx import ModelProto, NodeProto, helper, numpy_helper, shape_inference
 
 from tandem_export.targets.onnx.pattern import Pattern
+from tandem_export.targets.onnx.rewrite import replace_all
 
 _REDUCTIONS = ("ReduceMax", "ReduceSum")
 
@@ -24,7 +25,7 @@ def fold_shapes(model: ModelProto) -> None:
             model.graph.initializer.append(whole)
         else:
             kept.append(node)
-    _replace_nodes(model, kept)
+    replace_all(model.graph.node, kept)
     _note_shapes(model)
 
 
@@ -45,19 +46,13 @@ def plain_shapes(model: ModelProto) -> None:
         if last not in results and _changes_nothing(graph, made[-1]):
             same[last] = made.pop().input[0]
         nodes += made
-    _replace_nodes(model, nodes)
+    replace_all(model.graph.node, nodes)
 
 
 def _note_shapes(model: ModelProto) -> None:
     del model.graph.value_info[:]
     inferred = shape_inference.infer_shapes(model, data_prop=True)
     model.graph.value_info.extend(inferred.graph.value_info)
-
-
-def _replace_nodes(model: ModelProto, nodes: list[NodeProto]) -> None:
-    copies = [NodeProto.FromString(node.SerializeToString()) for node in nodes]
-    del model.graph.node[:]
-    model.graph.node.extend(copies)
 
 
 def _changes_nothing(graph: Pattern, node: NodeProto) -> bool:
