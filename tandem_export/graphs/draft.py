@@ -9,8 +9,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from tandem_export.config import TandemConfig
-from tandem_export.graphs.acceptance import STANDALONE
 from tandem_export.graphs.random import TOKEN, gumbel
+from tandem_export.graphs.rules import STANDALONE
 from tandem_export.graphs.sampling import choose, processed_log_probs
 from tandem_export.graphs.spec import Arrays, BuildOptions
 from tandem_export.graphs.steps import predict_acceptance, run_drafter
@@ -24,7 +24,7 @@ class Draft(NamedTuple):
       limit: `[B]` int32, how many tokens the row drafts; the router lowers it.
       stopped: `[B]` int32, 1 where the router ended the draft.
       tokens: `[B, G]` int32.
-      log_q: `[B, G, V]` float32, what each draft was drawn from (0 when every row is greedy).
+      log_q: `[B, G, V]` float32, what each draft was drawn from; nothing where every row is greedy.
       state: caches and registers.
     """
 
@@ -58,7 +58,7 @@ def draft(
         limit=limit,
         stopped=jnp.zeros((B,), jnp.int32),
         tokens=jnp.zeros((B, gamma), jnp.int32),
-        log_q=jnp.zeros((B, gamma, V), jnp.float32),
+        log_q=jax.lax.empty((B, gamma, V), jnp.float32),
         state=state,
     )
 

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from tandem_export.config import TandemConfig
-from tandem_export.graphs.acceptance import STANDALONE
 from tandem_export.graphs.indexing import take_along_axis
 from tandem_export.graphs.round import speed_round
+from tandem_export.graphs.rules import STANDALONE
 from tandem_export.graphs.spec import Arrays, BuildOptions, Shapes
 from tandem_export.graphs.steps import prefill
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Int
 
 from tandem_export.config import TandemConfig
 from tandem_export.graphs.acceptance import Accepted, accept
 from tandem_export.graphs.draft import Draft, draft
 from tandem_export.graphs.indexing import take_along_axis
+from tandem_export.graphs.judgement import Block, Judgement, judge
 from tandem_export.graphs.spec import Arrays, BuildOptions
 from tandem_export.graphs.steps import primary_logits, run_primary
 
@@ -32,17 +33,9 @@ def speed_round(
         drafted = _no_draft(config, state)
     else:
         drafted = draft(config, options, gamma, use_router, params, state, inputs)
-    logits, state = verify(config, options, gamma, params, drafted)
+    judged, state = verify(config, options, gamma, params, drafted, inputs)
     idle = state["budget"] <= 0
-    done = accept(
-        logits,
-        drafted.tokens,
-        drafted.limit,
-        drafted.log_q,
-        state["position"],
-        inputs,
-        idle=idle,
-    )
+    done = accept(judged, drafted.tokens, drafted.limit, inputs["rule"], idle=idle)
     outputs = {
         "tokens": done.tokens,
         "count": done.committed,
@@ -64,28 +57,42 @@ def _no_draft(config: TandemConfig, state: Arrays) -> Draft:
 
 
 def verify(
-    config: TandemConfig, options: BuildOptions, gamma: int, params: Arrays, drafted: Draft
-) -> tuple[Float[Array, "B W V"], Arrays]:
-    """Runs the primary over `last` and the drafts.
+    config: TandemConfig,
+    options: BuildOptions,
+    gamma: int,
+    params: Arrays,
+    drafted: Draft,
+    sampling: Arrays,
+) -> tuple[Judgement, Arrays]:
+    """Runs the primary over `last` and the drafts, and judges them.
 
     One width, gamma + 1, for every round, or (lossless = numeric) the smallest of the build's
     widths that holds the longest draft; places past it are padded and never accepted.
     """
     state = drafted.state
-    block = jnp.concatenate([state["last"][:, None], drafted.tokens], 1)
+    tokens = jnp.concatenate([state["last"][:, None], drafted.tokens], 1)
 
-    def at_width(width: int, state: Arrays) -> tuple[Array, Arrays]:
-        tokens, start = block[:, :width], state["position"]
+    def at_width(width: int, state: Arrays) -> tuple[Judgement, Arrays]:
+        own, start = tokens[:, :width], state["position"]
         form, least = options.attention, options.least_rows
-        x, state = run_primary(config, form, params, state, tokens, start, least=least)
-        logits = primary_logits(config, params, x, tokens)
-        return jnp.pad(logits, ((0, 0), (0, gamma + 1 - width), (0, 0))), state
+        x, state = run_primary(config, form, params, state, own, start, least=least)
+        block = _block(drafted, width, start)
+        judged = judge(lambda: primary_logits(config, params, x, own), block, sampling)
+        missing = ((0, 0), (0, gamma + 1 - width))
+        return jax.tree.map(lambda value: jnp.pad(value, missing), judged), state
 
     widths = options.widths(gamma)
     if len(widths) == 1:
         return at_width(widths[0], state)
     choice = jnp.sum(jnp.max(drafted.limit) + 1 > jnp.array(widths, jnp.int32))
     return jax.lax.switch(choice, [lambda s, w=w: at_width(w, s) for w in widths], state)
+
+
+def _block(drafted: Draft, width: int, start: Int[Array, " B"]) -> Block:
+    """The first `width` places, the first input token of which is at `start`."""
+    G = width - 1
+    positions = start[:, None] + 1 + jnp.arange(width, dtype=jnp.int32)[None, :]
+    return Block(drafted.tokens[:, :G], drafted.limit, drafted.log_q[:, :G], positions)
 
 
 def advance(state: Arrays, done: Accepted) -> Arrays:

@@ -110,6 +110,8 @@ class _Walk:
             choose = min if self.branch == "least" else max
             sides = [self.computation(name) for name in instruction.called]
             return choose(sides, key=lambda side: (side.bytes, side.cycles))
+        if instruction.attribute(r'custom_call_target="(AllocateBuffer)"'):
+            return Totals()
         read, written = moved(self.module, own, instruction)
         return _count(own, instruction, read + written)
 

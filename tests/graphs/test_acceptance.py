@@ -1,19 +1,30 @@
 from __future__ import annotations
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tandem_export.graphs.acceptance import GUMBEL, LEVIATHAN, STANDALONE, STANDALONE_FREE, accept
+from tandem_export.graphs import judgement
+from tandem_export.graphs.acceptance import Accepted, accept
+from tandem_export.graphs.rules import GUMBEL, LEVIATHAN, STANDALONE, STANDALONE_FREE
 from tandem_export.runtime import Rule, draw, judge, log_softmax, processed_log_probs
 from tests.graphs.harness import sampling
 
 B, SIZE = 6, 5
 OPTIONS = ("temperature", "top_k", "top_p", "min_p")
-accepted = jax.jit(accept)
 RULES = [LEVIATHAN, GUMBEL, STANDALONE_FREE, STANDALONE]
+
+
+@jax.jit
+def accepted(logits, drafts, drafted, log_q, position, inputs, *, idle) -> Accepted:
+    """`judge` and `accept`."""
+    index = position[:, None] + 1 + jnp.arange(logits.shape[1], dtype=jnp.int32)[None]
+    block = judgement.Block(drafts, drafted, log_q, index)
+    judged = judgement.judge(lambda: logits, block, inputs)
+    return accept(judged, drafts, drafted, inputs["rule"], idle=idle)
 
 
 def one_hot_logits(*choices: int) -> np.ndarray:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tandem_export.graphs import MAX_STOP_TOKENS
-from tandem_export.graphs.acceptance import GUMBEL, LEVIATHAN, STANDALONE, STANDALONE_FREE
+from tandem_export.graphs.rules import GUMBEL, LEVIATHAN, STANDALONE, STANDALONE_FREE
 from tandem_export.graphs.spec import Arrays
 from tests.graphs.harness import pair, params, prompts, sampling
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from recipes.stdlib_mini.losses import primary_pass
-from tandem_export.graphs.acceptance import GUMBEL, LEVIATHAN
 from tandem_export.graphs.random import TOKEN, gumbel
+from tandem_export.graphs.rules import GUMBEL, LEVIATHAN
 from tandem_export.graphs.sampling import choose, processed_log_probs
 from tandem_export.graphs.spec import Arrays
 from tests.graphs.harness import CACHE, HOSTILE, Pair, Text, pair, params, prompts, sampling

@@ -11,7 +11,7 @@ import pytest
 
 from tandem_export.config import TandemConfig
 from tandem_export.graphs import BuildOptions
-from tandem_export.graphs.acceptance import GUMBEL, LEVIATHAN, STANDALONE
+from tandem_export.graphs.rules import GUMBEL, LEVIATHAN, STANDALONE
 from tandem_export.graphs.spec import Arrays
 from tests.graphs.harness import CACHE, Pair, Text, params, prompts, sampling
 from tests.tiny import LLAMA, ROUTER

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tandem_export.graphs.acceptance import GUMBEL, LEVIATHAN, STANDALONE, STANDALONE_FREE
+from tandem_export.graphs.rules import GUMBEL, LEVIATHAN, STANDALONE, STANDALONE_FREE
 from tandem_export.graphs.spec import Arrays
 from tandem_export.runtime import Counters, Registers, RoundKind, RowInputs
 from tandem_export.runtime.steps import StepRounds
