@@ -7,7 +7,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from tandem_export.graphs.judgement import Judgement
+from tandem_export.graphs.place import Judgement
 from tandem_export.graphs.rules import STANDALONE, STANDALONE_FREE
 
 
@@ -40,8 +40,8 @@ def accept(
         drafts   7 3 9 .    drafted 3     primary's choices  7 3 5 8
         accepted 2 (7 3), then the primary's 5: tokens 7 3 5 -1 -1, count 3
     """
-    order = jnp.arange(drafts.shape[1], dtype=jnp.int32)[None, :]
-    ok = (judged.ok | (rule >= STANDALONE_FREE)[:, None]) & (order < drafted[:, None])
+    place = jnp.arange(judged.ok.shape[1], dtype=jnp.int32)[None, :]
+    ok = (judged.ok | (rule >= STANDALONE_FREE)[:, None]) & (place < drafted[:, None])
     accepted = jnp.sum(jnp.cumsum(~ok, axis=1) == 0, axis=1, dtype=jnp.int32)
     # Even without the primary's token, a row that drafted nothing must commit something.
     drafts_only = (rule == STANDALONE) & (drafted > 0)
@@ -53,8 +53,6 @@ def _collect(judged: Judgement, drafts: Array, accepted: Array, count: Array) ->
     """Drafts up to `accepted`, then the primary's token of that place, then -1."""
     place = jnp.arange(judged.after.shape[1], dtype=jnp.int32)[None, :]
     is_draft, inside = place < accepted[:, None], place < count[:, None]
-    one_more = ((0, 0), (0, 1))
-    tokens = jnp.where(is_draft, jnp.pad(drafts, one_more), judged.after)
-    of_draft = jnp.pad(judged.draft_logprob, one_more)
-    logprob = jnp.where(is_draft, of_draft, judged.after_logprob)
+    tokens = jnp.where(is_draft, jnp.pad(drafts, ((0, 0), (0, 1))), judged.after)
+    logprob = jnp.where(is_draft, judged.draft_logprob, judged.after_logprob)
     return Accepted(jnp.where(inside, tokens, -1), count, jnp.where(inside, logprob, 0.0))

@@ -24,7 +24,8 @@ class Draft(NamedTuple):
       limit: `[B]` int32, how many tokens the row drafts; the router lowers it.
       stopped: `[B]` int32, 1 where the router ended the draft.
       tokens: `[B, G]` int32.
-      log_q: `[B, G, V]` float32, what each draft was drawn from; nothing where every row is greedy.
+      log_q: `[G, B, V]` float32, what each draft was drawn from; not written where every row is
+        greedy.
       state: caches and registers.
     """
 
@@ -32,7 +33,7 @@ class Draft(NamedTuple):
     limit: Int[Array, " B"]
     stopped: Int[Array, " B"]
     tokens: Int[Array, "B G"]
-    log_q: Float[Array, "B G V"]
+    log_q: Float[Array, "G B V"]
     state: Arrays
 
 
@@ -58,7 +59,7 @@ def draft(
         limit=limit,
         stopped=jnp.zeros((B,), jnp.int32),
         tokens=jnp.zeros((B, gamma), jnp.int32),
-        log_q=jax.lax.empty((B, gamma, V), jnp.float32),
+        log_q=jax.lax.empty((gamma, B, V), jnp.float32),
         state=state,
     )
 
@@ -100,11 +101,11 @@ def _add_token(now: Draft, logits: Float[Array, "B V"], sampling: Arrays) -> Dra
     greedy = jnp.argmax(logits, -1).astype(jnp.int32)
 
     def sampled(log_q: Array) -> tuple[Array, Array]:
-        own = processed_log_probs(logits[:, None], sampling)
-        index = (now.state["position"] + now.step + 1)[:, None]
-        drawn = choose(own, gumbel(sampling["seed"], index, TOKEN, logits.shape[-1]))[:, 0]
+        own = processed_log_probs(logits, sampling)
+        index = now.state["position"] + now.step + 1
+        drawn = choose(own, gumbel(sampling["seed"], index, TOKEN, logits.shape[-1]))
         token = jnp.where(sampling["temperature"] > 0, drawn, greedy)
-        return token, jax.lax.dynamic_update_slice_in_dim(log_q, own, now.step, 1)
+        return token, jax.lax.dynamic_update_index_in_dim(log_q, own, now.step, 0)
 
     hot = jnp.any(sampling["temperature"] > 0)
     token, log_q = jax.lax.cond(hot, sampled, lambda log_q: (greedy, log_q), now.log_q)

@@ -50,28 +50,27 @@ def _unit(word: UInt32[Array, "..."]) -> Float[Array, "..."]:
 
 
 def uniform(
-    seed: UInt32[Array, "B 2"], position: Int[Array, "B T"], stream: int, lanes: int = 1
-) -> Float[Array, "B T lanes"]:
-    """Uniform noise in (0, 1) for each lane of each position."""
-    B, T = position.shape
-    blocks = (lanes + 1) // 2
-    shape = (B, T, blocks)
+    seed: UInt32[Array, "B 2"], position: Int[Array, " B"], stream: int, lanes: int = 1
+) -> Float[Array, "B lanes"]:
+    """Uniform noise in (0, 1) for each lane of each row's position."""
+    B, blocks = position.shape[0], (lanes + 1) // 2
+    shape = (B, blocks)
     block = jnp.arange(blocks, dtype=jnp.uint32) + jnp.uint32(stream << 28)
     words = threefry2x32(
         (
-            jnp.broadcast_to(seed[:, None, :1], shape),
-            jnp.broadcast_to(seed[:, None, 1:], shape),
+            jnp.broadcast_to(seed[:, :1], shape),
+            jnp.broadcast_to(seed[:, 1:], shape),
         ),
         (
-            jnp.broadcast_to(position[:, :, None].astype(jnp.uint32), shape),
-            jnp.broadcast_to(block[None, None, :], shape),
+            jnp.broadcast_to(position[:, None].astype(jnp.uint32), shape),
+            jnp.broadcast_to(block[None, :], shape),
         ),
     )
-    return _unit(jnp.stack(words, -1).reshape(B, T, 2 * blocks)[:, :, :lanes])
+    return _unit(jnp.stack(words, -1).reshape(B, 2 * blocks)[:, :lanes])
 
 
 def gumbel(
-    seed: UInt32[Array, "B 2"], position: Int[Array, "B T"], stream: int, vocab_size: int
-) -> Float[Array, "B T V"]:
+    seed: UInt32[Array, "B 2"], position: Int[Array, " B"], stream: int, vocab_size: int
+) -> Float[Array, "B V"]:
     """Standard Gumbel noise, one value per vocabulary entry: argmax(log p + noise) samples p."""
     return -jnp.log(-jnp.log(uniform(seed, position, stream, vocab_size)))

@@ -10,7 +10,8 @@ from tandem_export.config import TandemConfig
 from tandem_export.graphs.acceptance import Accepted, accept
 from tandem_export.graphs.draft import Draft, draft
 from tandem_export.graphs.indexing import take_along_axis
-from tandem_export.graphs.judgement import Block, Judgement, judge
+from tandem_export.graphs.judgement import Block, judge
+from tandem_export.graphs.place import Judgement
 from tandem_export.graphs.spec import Arrays, BuildOptions
 from tandem_export.graphs.steps import primary_logits, run_primary
 
@@ -48,11 +49,16 @@ def speed_round(
 
 
 def _no_draft(config: TandemConfig, state: Arrays) -> Draft:
-    """An empty draft; one unused place keeps the shapes of `accept` simple."""
+    """An empty draft; one unused place of `log_q` keeps the shapes of `judge` simple."""
     B, V = state["last"].shape[0], config.primary.vocab_size
     zeros = jnp.zeros((B,), jnp.int32)
     return Draft(
-        jnp.int32(0), zeros, zeros, zeros[:, None][:, :0], jnp.zeros((B, 0, V), jnp.float32), state
+        jnp.int32(0),
+        zeros,
+        zeros,
+        zeros[:, None][:, :0],
+        jax.lax.empty((1, B, V), jnp.float32),
+        state,
     )
 
 
@@ -90,9 +96,9 @@ def verify(
 
 def _block(drafted: Draft, width: int, start: Int[Array, " B"]) -> Block:
     """The first `width` places, the first input token of which is at `start`."""
-    G = width - 1
+    drafts = drafted.tokens[:, : width - 1]
     positions = start[:, None] + 1 + jnp.arange(width, dtype=jnp.int32)[None, :]
-    return Block(drafted.tokens[:, :G], drafted.limit, drafted.log_q[:, :G], positions)
+    return Block(drafts, drafted.limit, drafted.log_q, positions)
 
 
 def advance(state: Arrays, done: Accepted) -> Arrays:

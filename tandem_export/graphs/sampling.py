@@ -16,41 +16,34 @@ from tandem_export.graphs.spec import Arrays
 OFF = -jnp.inf
 
 
-def _per_row(value: Array, T: int) -> Array:
-    """`[B]` request values as `[B * T, 1]`."""
-    return jnp.repeat(value, T)[:, None]
-
-
-def processed_log_probs(logits: Float[Array, "B T V"], sampling: Arrays) -> Float[Array, "B T V"]:
+def processed_log_probs(logits: Float[Array, "B V"], sampling: Arrays) -> Float[Array, "B V"]:
     """Log-probabilities over the kept tokens, -inf on the others.
 
     Order: temperature; top-k (keeps ties of the k-th); top-p (keeps a token while the probability
     before it is below p, ties of the last one too); min-p (relative to the largest). A greedy row
     (temperature 0) is processed at temperature 1; its result is not used.
     """
-    B, T, V = logits.shape
     temperature = sampling["temperature"]
-    safe = jnp.where(temperature > 0, temperature, 1.0)
-    flat = logits.reshape(B * T, V) / _per_row(safe, T)
+    scaled = logits / jnp.where(temperature > 0, temperature, 1.0)[:, None]
     filtering = (sampling["top_k"] > 0) | (sampling["top_p"] < 1) | (sampling["min_p"] > 0)
-    flat = jax.lax.cond(
+    kept = jax.lax.cond(
         jnp.any((temperature > 0) & filtering),
-        lambda x: _filtered(x, *(_per_row(sampling[name], T) for name in _FILTERS)),
+        lambda x: _filtered(x, *(sampling[name][:, None] for name in _FILTERS)),
         lambda x: x,
-        flat,
+        scaled,
     )
-    return jax.nn.log_softmax(flat, -1).reshape(B, T, V)
+    return jax.nn.log_softmax(kept, -1)
 
 
 _FILTERS = ("top_k", "top_p", "min_p")
 
 
 def _filtered(
-    x: Float[Array, "M V"],
-    top_k: Int[Array, "M 1"],
-    top_p: Float[Array, "M 1"],
-    min_p: Float[Array, "M 1"],
-) -> Float[Array, "M V"]:
+    x: Float[Array, "B V"],
+    top_k: Int[Array, "B 1"],
+    top_p: Float[Array, "B 1"],
+    min_p: Float[Array, "B 1"],
+) -> Float[Array, "B V"]:
     """Logits with the dropped tokens at -inf."""
     V = x.shape[-1]
     ordered = -jnp.sort(-x, -1)
@@ -66,6 +59,6 @@ def _filtered(
     return jnp.where(x >= jnp.max(x, -1, keepdims=True) + jnp.log(min_p), x, OFF)
 
 
-def choose(log_p: Float[Array, "B T V"], noise: Float[Array, "B T V"]) -> Int[Array, "B T"]:
+def choose(log_p: Float[Array, "B V"], noise: Float[Array, "B V"]) -> Int[Array, " B"]:
     """argmax(log p + Gumbel noise): a sample of p, the lowest id on ties."""
     return jnp.argmax(log_p + noise, -1).astype(jnp.int32)

@@ -22,7 +22,8 @@ RULES = [LEVIATHAN, GUMBEL, STANDALONE_FREE, STANDALONE]
 def accepted(logits, drafts, drafted, log_q, position, inputs, *, idle) -> Accepted:
     """`judge` and `accept`."""
     index = position[:, None] + 1 + jnp.arange(logits.shape[1], dtype=jnp.int32)[None]
-    block = judgement.Block(drafts, drafted, log_q, index)
+    by_place = log_q.transpose(1, 0, 2) if drafts.shape[1] else jnp.zeros_like(logits[None, :, 0])
+    block = judgement.Block(drafts, drafted, by_place, index)
     judged = judgement.judge(lambda: logits, block, inputs)
     return accept(judged, drafts, drafted, inputs["rule"], idle=idle)
 

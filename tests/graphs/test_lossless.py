@@ -47,8 +47,8 @@ def batches(size: int) -> list[tuple[list[list[int]], list[int]]]:
 @jax.jit
 def primarys_choice(logits: jax.Array, index: jax.Array, values: dict) -> jax.Array:
     """The token at `index [B]` from the primary's logits `[B, V]`, with the noise of its place."""
-    log_p = processed_log_probs(logits[:, None], values)
-    drawn = choose(log_p, gumbel(values["seed"], index[:, None], TOKEN, logits.shape[-1]))[:, 0]
+    log_p = processed_log_probs(logits, values)
+    drawn = choose(log_p, gumbel(values["seed"], index, TOKEN, logits.shape[-1]))
     return jnp.where(values["temperature"] > 0, drawn, jnp.argmax(logits, -1))
 
 

@@ -11,7 +11,7 @@ from tandem_export.graphs.sampling import choose, processed_log_probs
 from tandem_export.runtime import sampling as reference
 from tests.graphs.harness import sampling
 
-B, T = 4, 2
+B = 4
 P = np.array([0.5, 0.2, 0.2, 0.1], np.float32)  # a tie on ids 1 and 2
 process = jax.jit(processed_log_probs)
 OPTIONS = ("temperature", "top_k", "top_p", "min_p")
@@ -38,7 +38,7 @@ OPTIONS = ("temperature", "top_k", "top_p", "min_p")
 )
 def test_processing_by_hand(options: dict[str, float], want: list[float]) -> None:
     inputs = sampling(1, **({"temperature": 1.0} | options))
-    got = np.exp(process(np.log(P)[None, None], inputs))[0, 0]
+    got = np.exp(process(np.log(P)[None], inputs))[0]
     np.testing.assert_allclose(got, want, atol=2e-5)
 
 
@@ -59,19 +59,19 @@ def random_options(rng: np.random.Generator, size: int) -> dict[str, np.ndarray]
 @pytest.mark.parametrize("size", [2, 5, 33], ids=lambda size: f"V={size}")
 def test_every_row_is_processed_as_by_the_reference(size: int, grid: float, seed: int) -> None:
     rng = np.random.default_rng(seed)
-    logits = rng.normal(0, 2, (B, T, size)).astype(np.float32)
+    logits = rng.normal(0, 2, (B, size)).astype(np.float32)
     logits = np.round(logits / grid) * np.float32(grid) if grid else logits  # a grid makes ties
     inputs = random_options(rng, size)
     got = np.asarray(process(logits, inputs))
     assert np.isfinite(got.max(-1)).all()
-    for b, t in np.ndindex(B, T):
+    for b in range(B):
         options = {name: inputs[name][b].item() for name in OPTIONS}
         if options["temperature"] > 0:  # a greedy row is not sampled from
-            want = reference.processed_log_probs(logits[b, t], **options)
-            np.testing.assert_allclose(got[b, t], want, rtol=2e-5, atol=2e-5)
+            want = reference.processed_log_probs(logits[b], **options)
+            np.testing.assert_allclose(got[b], want, rtol=2e-5, atol=2e-5)
 
 
 def test_choose_takes_the_lowest_id_of_a_tie_and_nothing_filtered_out() -> None:
-    log_p = jnp.array([[[-jnp.inf, -1.0, -1.0]]])
-    noise = jnp.array([[[16.6, 0.5, 0.5]]])
-    assert choose(log_p, noise).tolist() == [[1]]
+    log_p = jnp.array([[-jnp.inf, -1.0, -1.0]])
+    noise = jnp.array([[16.6, 0.5, 0.5]])
+    assert choose(log_p, noise).tolist() == [1]
