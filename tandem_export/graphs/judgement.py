@@ -9,11 +9,12 @@ but the distributions of one place of the block after the other.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from tandem_export.graphs.place import Judgement, Place, judge_place
 from tandem_export.graphs.rules import STANDALONE_FREE
@@ -67,40 +68,50 @@ def _by_argmax(logits: Float[Array, "B W V"], drafts: Int[Array, "B G"]) -> Judg
     return Judgement(own == draft, of_draft - total, own, jnp.max(logits, -1) - total)
 
 
+class _Progress(NamedTuple):
+    """Places judged so far, and `[B]` whether all drafts of a row were accepted there."""
+
+    i: Int[Array, ""]
+    going: Bool[Array, " B"]
+    found: Judgement
+
+
 def _place_by_place(logits: Float[Array, "B W V"], block: Block, sampling: Arrays) -> Judgement:
-    """Only one place's distributions are in memory, and none after every row's draft has ended."""
+    """Only one place's distributions are in memory; the loop ends with the longest draft."""
     B, W, _ = logits.shape
-    by_place, drafts = jnp.moveaxis(logits, 1, 0), _one_more(block.drafts)
-    forced = sampling["rule"] >= STANDALONE_FREE
+    rows = (_one_more(block.drafts), block.positions, logits)
+    drafts, positions, by_place = (jnp.moveaxis(values, 1, 0) for values in rows)
+    forced, last = sampling["rule"] >= STANDALONE_FREE, block.log_q.shape[0] - 1
 
-    def column(values: Array, i: Array) -> Array:
-        return jax.lax.dynamic_index_in_dim(values, i, 1, keepdims=False)
+    def step(now: _Progress) -> _Progress:
+        place = Place(
+            logits=_at(by_place, now.i),
+            log_q=_at(block.log_q, jnp.minimum(now.i, last)),  # behind the last nothing was drawn
+            draft=_at(drafts, now.i),
+            is_draft=now.i < block.drafted,
+            position=_at(positions, now.i),
+            going=now.going,
+        )
+        found = judge_place(place, sampling)
+        going = now.going & place.is_draft & (found.ok | forced)
+        return _Progress(now.i + 1, going, jax.tree.map(partial(_put, now.i), now.found, found))
 
-    def step(going: Array, i: Array) -> tuple[Array, Judgement]:
-        is_draft = i < block.drafted
-
-        def look() -> Judgement:
-            drawn_at = jnp.minimum(i, block.log_q.shape[0] - 1)  # nothing was drawn at the last
-            place = Place(
-                logits=jax.lax.dynamic_index_in_dim(by_place, i, 0, keepdims=False),
-                log_q=jax.lax.dynamic_index_in_dim(block.log_q, drawn_at, 0, keepdims=False),
-                draft=column(drafts, i),
-                is_draft=is_draft,
-                position=column(block.positions, i),
-                going=going,
-            )
-            return judge_place(place, sampling)
-
-        found = jax.lax.cond(jnp.any(going), look, lambda: _nothing(B))
-        return going & is_draft & (found.ok | forced), found
-
-    _, found = jax.lax.scan(step, jnp.ones((B,), bool), jnp.arange(W, dtype=jnp.int32))
-    return jax.tree.map(jnp.transpose, found)
+    first = _Progress(jnp.int32(0), jnp.ones((B,), bool), _nothing(W, B))
+    done = jax.lax.while_loop(lambda now: (now.i < W) & jnp.any(now.going), step, first)
+    return jax.tree.map(jnp.transpose, done.found)
 
 
-def _nothing(B: int) -> Judgement:
-    tokens, zeros = jnp.zeros((B,), jnp.int32), jnp.zeros((B,), jnp.float32)
-    return Judgement(jnp.zeros((B,), bool), zeros, tokens, zeros)
+def _nothing(W: int, B: int) -> Judgement:
+    tokens, zeros = jnp.zeros((W, B), jnp.int32), jnp.zeros((W, B), jnp.float32)
+    return Judgement(jnp.zeros((W, B), bool), zeros, tokens, zeros)
+
+
+def _at(values: Array, i: Array) -> Array:
+    return jax.lax.dynamic_index_in_dim(values, i, 0, keepdims=False, allow_negative_indices=False)
+
+
+def _put(i: Array, values: Array, new: Array) -> Array:
+    return jax.lax.dynamic_update_index_in_dim(values, new, i, 0, allow_negative_indices=False)
 
 
 def _one_more(drafts: Int[Array, "B G"]) -> Int[Array, "B W"]:

@@ -11,6 +11,8 @@ first word of the result, lane 2 * block + 1 the second.
 
 from __future__ import annotations
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, UInt32
@@ -53,20 +55,58 @@ def uniform(
     seed: UInt32[Array, "B 2"], position: Int[Array, " B"], stream: int, lanes: int = 1
 ) -> Float[Array, "B lanes"]:
     """Uniform noise in (0, 1) for each lane of each row's position."""
-    B, blocks = position.shape[0], (lanes + 1) // 2
-    shape = (B, blocks)
-    block = jnp.arange(blocks, dtype=jnp.uint32) + jnp.uint32(stream << 28)
-    words = threefry2x32(
-        (
-            jnp.broadcast_to(seed[:, :1], shape),
-            jnp.broadcast_to(seed[:, 1:], shape),
-        ),
-        (
-            jnp.broadcast_to(position[:, None].astype(jnp.uint32), shape),
-            jnp.broadcast_to(block[None, :], shape),
-        ),
+    return _uniform(seed, position.astype(jnp.uint32), jnp.uint32(stream << 28), lanes)
+
+
+@partial(jax.jit, static_argnames="lanes")
+def _uniform(seed: Array, position: Array, first_block: Array, lanes: int) -> Array:
+    words = jax.lax.platform_dependent(
+        seed,
+        position,
+        first_block,
+        tpu=partial(words_by_lane, lanes=lanes),
+        default=partial(words_by_block, lanes=lanes),
     )
-    return _unit(jnp.stack(words, -1).reshape(B, 2 * blocks)[:, :lanes])
+    return _unit(words)
+
+
+def words_by_block(
+    seed: UInt32[Array, "B 2"],
+    position: UInt32[Array, " B"],
+    first_block: UInt32[Array, ""],
+    *,
+    lanes: int,
+) -> UInt32[Array, "B lanes"]:
+    """Each block once, then its two words side by side."""
+    block = first_block + jnp.arange((lanes + 1) // 2, dtype=jnp.uint32)
+    words = jnp.stack(_blocks(seed, position, block), -1)
+    return words.reshape(seed.shape[0], -1)[:, :lanes]
+
+
+def words_by_lane(
+    seed: UInt32[Array, "B 2"],
+    position: UInt32[Array, " B"],
+    first_block: UInt32[Array, ""],
+    *,
+    lanes: int,
+) -> UInt32[Array, "B lanes"]:
+    """The same, each block twice, once for either word.
+
+    A TPU computes more than it needs in less time than it takes to put words side by side, for
+    which its compiler lays arrays out with few rows in place of 128.
+    """
+    lane = jnp.arange(lanes, dtype=jnp.uint32)
+    first, second = _blocks(seed, position, first_block + (lane >> jnp.uint32(1)))
+    return jnp.where((lane & jnp.uint32(1))[None, :] == 0, first, second)
+
+
+def _blocks(seed: Array, position: Array, block: Array) -> tuple[Array, Array]:
+    shape, counter = (seed.shape[0], block.size), (position[:, None], block[None, :])
+    key = (seed[:, :1], seed[:, 1:])
+    return threefry2x32(
+        tuple(jnp.broadcast_to(word, shape) for word in key),
+        tuple(jnp.broadcast_to(word, shape) for word in counter),
+    )
 
 
 def gumbel(

@@ -16,6 +16,7 @@ from tandem_export.graphs.spec import Arrays
 OFF = -jnp.inf
 
 
+@jax.jit  # drafts and primary: a graph holds it once
 def processed_log_probs(logits: Float[Array, "B V"], sampling: Arrays) -> Float[Array, "B V"]:
     """Log-probabilities over the kept tokens, -inf on the others.
 

@@ -48,6 +48,19 @@ def test_noise_is_that_of_the_numpy_twin(stream: int, low: int, high: int, posit
         np.testing.assert_allclose(noise[b], reference.gumbel(*at, LANES), rtol=2e-6, atol=1e-6)
 
 
+@given(low=WORD, high=WORD, position=WORD, lanes=st.integers(1, 9))
+@pytest.mark.parametrize("stream", [random.TOKEN, random.RESIDUAL])
+def test_the_form_for_tpus_gives_the_same_words(
+    stream: int, lanes: int, low: int, high: int, position: int
+) -> None:
+    seed, at = jnp.array([[low, high]], jnp.uint32), jnp.array([position], jnp.uint32)
+    ways = (random.words_by_block, random.words_by_lane)
+    block = jnp.uint32(stream << 28)
+    one, other = (np.asarray(way(seed, at, block, lanes=lanes)) for way in ways)
+    np.testing.assert_array_equal(one, other)
+    assert one.shape == (1, lanes)
+
+
 @pytest.mark.parametrize("word", [0, 2**32 - 1], ids=["smallest", "largest"])
 def test_noise_is_finite_for_every_word(word: int, monkeypatch: pytest.MonkeyPatch) -> None:
     both = (jnp.full((1, 1), word, jnp.uint32),) * 2

@@ -1,0 +1,102 @@
+"""One place of a block, where some row is sampled: is its draft accepted, and what comes if not."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from tandem_export.graphs.indexing import take_along_axis
+from tandem_export.graphs.random import ACCEPT, RESIDUAL, TOKEN, gumbel, uniform
+from tandem_export.graphs.rules import GUMBEL, STANDALONE_FREE
+from tandem_export.graphs.sampling import choose, processed_log_probs
+from tandem_export.graphs.spec import Arrays
+
+
+class Judgement(NamedTuple):
+    """What becomes of each place, were all drafts before it accepted: `[B]`, of a block `[B, W]`.
+
+    Attributes:
+      ok: whether its draft is accepted; says nothing where there is none.
+      draft_logprob: float32, of its draft under the primary at temperature 1 (nats).
+      after: int32, the primary's token if no draft is accepted there.
+      after_logprob: float32, of `after`.
+    """
+
+    ok: Bool[Array, "..."]
+    draft_logprob: Float[Array, "..."]
+    after: Int[Array, "..."]
+    after_logprob: Float[Array, "..."]
+
+
+class Place(NamedTuple):
+    """One place of a block.
+
+    Attributes:
+      logits: `[B, V]` float32, the primary's.
+      log_q: `[B, V]` float32, what the drafts were drawn from.
+      draft: `[B]` int32.
+      is_draft: `[B]`, whether the row has a draft there.
+      position: `[B]` int32, of the token that comes there.
+      going: `[B]`, whether all drafts of the row before were accepted; other rows do not count.
+    """
+
+    logits: Float[Array, "B V"]
+    log_q: Float[Array, "B V"]
+    draft: Int[Array, " B"]
+    is_draft: Bool[Array, " B"]
+    position: Int[Array, " B"]
+    going: Bool[Array, " B"]
+
+
+def judge_place(place: Place, sampling: Arrays) -> Judgement:
+    """Every row by its own rule; one at temperature 0 by the primary's argmax."""
+    logits, draft = place.logits, place.draft
+    hot = sampling["temperature"] > 0
+    noisy = sampling["rule"] == GUMBEL
+    by_noise, by_ratio = hot & noisy, hot & ~noisy
+    log_p = processed_log_probs(logits, sampling)
+    greedy = jnp.argmax(logits, -1).astype(jnp.int32)
+    drawn = jax.lax.cond(
+        jnp.any(by_noise & place.going),
+        lambda: choose(log_p, _noise(place, sampling, TOKEN)),
+        lambda: greedy,
+    )
+    own = jnp.where(by_noise, drawn, greedy)
+    ok = jnp.where(by_ratio, _passes(log_p, place, sampling), own == draft)
+    forced = sampling["rule"] >= STANDALONE_FREE
+    ends = place.going & by_ratio & ~(place.is_draft & (ok | forced))
+    rest = jax.lax.cond(
+        jnp.any(ends), lambda: _residual(log_p, place, sampling), lambda: jnp.zeros_like(own)
+    )
+    after = jnp.where(by_ratio, rest, own)
+    total = jax.nn.logsumexp(logits, axis=-1)
+    return Judgement(ok, _pick(logits, draft) - total, after, _pick(logits, after) - total)
+
+
+def _passes(log_p: Array, place: Place, sampling: Arrays) -> Bool[Array, " B"]:
+    """Leviathan et al. 2023: accept with probability min(1, p / q)."""
+    p, q = _pick(log_p, place.draft), _pick(place.log_q, place.draft)
+    u = uniform(sampling["seed"], place.position, ACCEPT)[:, 0]
+    return u * jnp.exp(q) < jnp.exp(p)
+
+
+def _residual(log_p: Array, place: Place, sampling: Arrays) -> Int[Array, " B"]:
+    """A sample of max(0, p - q), where there is no draft of p."""
+    p = jnp.exp(log_p)
+    q = jnp.where(place.is_draft[:, None], jnp.exp(place.log_q), 0.0)
+    left = jnp.maximum(p - q, 0.0)
+    # p == q up to rounding cannot be rejected in exact arithmetic; fall back to p.
+    left = jnp.where(jnp.sum(left, -1, keepdims=True) > 0, left, p)
+    return choose(jnp.log(left), _noise(place, sampling, RESIDUAL))
+
+
+def _noise(place: Place, sampling: Arrays, stream: int) -> Float[Array, "B V"]:
+    return gumbel(sampling["seed"], place.position, stream, place.logits.shape[-1])
+
+
+@jax.jit  # a graph holds it once
+def _pick(values: Float[Array, "B V"], tokens: Int[Array, " B"]) -> Float[Array, " B"]:
+    return take_along_axis(values, tokens[:, None], 1)[:, 0]
