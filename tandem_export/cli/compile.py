@@ -27,7 +27,7 @@ Examples:
 @click.option("--graphs", "roles", type=WORDS, default=(), help="Roles.  [default: all]")
 @click.option("--vmem", type=int, help="On-chip memory that one operation may use, MiB.")
 @click.option("--tune", is_flag=True, help="Try several, keep the best options of each graph.")
-@click.option("--attention", type=WORDS, help="Of a plan: two_part, in_cache, kernel, or several.")
+@click.option("--attention", type=WORDS, help="Of a plan: in_cache, two_part, kernel, or several.")
 @click.option("--least-rows", type=INTS, help="Of a plan: 1, 2, or both.")
 @click.option("--batch", type=INTS, help="Batch buckets of a plan.  [default: chosen]")
 @click.option("--cache", type=int, help="Positions of a row, of a plan.  [default: 2048]")

@@ -24,8 +24,8 @@ _PREFILL = 256
 class Form:
     """What of a build changes its graphs and not what they compute; see `BuildOptions`."""
 
-    attention: Literal["in_cache", "two_part", "kernel"] = "two_part"
-    least_rows: Literal[1, 2] = 1
+    attention: Literal["in_cache", "two_part", "kernel"] = BuildOptions.attention
+    least_rows: Literal[1, 2] = BuildOptions.least_rows
 
 
 _FORM = Form()

@@ -113,7 +113,7 @@ def compile_plan(
 ) -> CompileReport:
     """Compiles the graphs that a build with the plan's buckets would make; no weights are needed.
 
-    Each of `attention` is compiled with each of `least_rows`: by default `two_part` and 1, with
+    Each of `attention` is compiled with each of `least_rows`: by default those of a build, with
     `tune` every attention that the target can run, and at batch 1 rows 1 and 2.
 
     Raises:
@@ -130,7 +130,7 @@ def plan_forms(
 ) -> list[Form]:
     """The forms that `compile_plan` compiles."""
     if not attention:
-        every = ("two_part", "in_cache", "kernel")[: 3 if plan.options.target.chips == 1 else 2]
+        every = ("in_cache", "two_part", "kernel")[: 3 if plan.options.target.chips == 1 else 2]
         attention = every if tune else every[:1]
     if not least_rows:
         padded = tune and any(bucket.batch == 1 for bucket in plan.buckets)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -97,7 +98,7 @@ class _Walk:
         own = self.module.computations[name]
         total = Totals()
         for instruction in own.instructions.values():
-            if instruction.op not in _FREE and not instruction.op.endswith("-done"):
+            if not _is_free(instruction):
                 total = total.plus(self.instruction(own, instruction))
         return total
 
@@ -110,8 +111,6 @@ class _Walk:
             choose = min if self.branch == "least" else max
             sides = [self.computation(name) for name in instruction.called]
             return choose(sides, key=lambda side: (side.bytes, side.cycles))
-        if instruction.attribute(r'custom_call_target="(AllocateBuffer)"'):
-            return Totals()
         read, written = moved(self.module, own, instruction)
         return _count(own, instruction, read + written)
 
@@ -123,16 +122,32 @@ class _Walk:
         return Totals(unknown_loops=int(known is None)).plus(self.computation(body), times)
 
     def trips(self, instruction: Instruction) -> int | None:
-        """The compiler's own count, or the constant that the condition compares with."""
+        """The compiler's own count, or the constant that the condition compares with.
+
+        A loop that may end before is taken to run to its end.
+        """
         known = instruction.attribute(r'"known_trip_count":\{"n":"(\d+)"')
         if known is not None:
             return int(known)
         condition = self.module.computations[instruction.attribute(r"condition=%([\w.\-]+)") or ""]
-        root = condition.root
-        if root.op != "compare" or "direction=LT" not in root.attributes:
-            return None
-        limit = condition.instructions.get(root.operands[1])
-        return int(limit.arguments) if limit is not None and limit.op == "constant" else None
+        names, root = condition.instructions, condition.root
+        tests = [names[name] for name in root.operands] if root.op == "and" else [root]
+        limits = [_limit(names, test) for test in tests]
+        return next((limit for limit in limits if limit is not None), None)
+
+
+def _limit(names: Mapping[str, Instruction], test: Instruction) -> int | None:
+    """The constant that `test` asks a counter to be less than."""
+    if test.op != "compare" or "direction=LT" not in test.attributes:
+        return None
+    limit = names.get(test.operands[1])
+    return int(limit.arguments) if limit is not None and limit.op == "constant" else None
+
+
+def _is_free(instruction: Instruction) -> bool:
+    """Whether it moves nothing: a view, the end of what was counted at its start, bare memory."""
+    bare = instruction.attribute(r'custom_call_target="(AllocateBuffer)"') is not None
+    return bare or instruction.op in _FREE or instruction.op.endswith("-done")
 
 
 def _count(own: Computation, instruction: Instruction, size: float) -> Totals:

@@ -44,6 +44,24 @@ def test_a_loop_of_unknown_length_runs_as_often_as_told() -> None:
     assert totals.bytes == LEAST + 2 * (ROW + INDEX) and totals.cycles == 5 * 100 + 50
 
 
+def test_a_loop_that_may_end_early_is_taken_to_run_to_its_end() -> None:
+    test = "ROOT %less = pred[] compare(%n.1, %limit), direction=LT"
+    both = "%less = pred[] compare(%n.1, %limit), direction=LT\n  %go = pred[] parameter(1)\n"
+    early = TEXT.replace(test, f"{both}  ROOT %and = pred[] and(%less, %go)")
+    assert early != TEXT
+    totals = walk(parse(early), loops=5, branch="least")
+    assert totals.unknown_loops == 0 and totals.bytes == LEAST
+
+
+def test_memory_that_is_only_set_aside_does_not_move() -> None:
+    made = "%got = f32[8,128]{1,0} custom-call(), custom_call_target="
+    start = "  %copy.1 ="
+    bare = TEXT.replace(start, f'  {made}"AllocateBuffer"\n{start}')
+    filled = TEXT.replace(start, f'  {made}"Fill"\n{start}')
+    assert walk(parse(bare), loops=1, branch="least").bytes == LEAST
+    assert walk(parse(filled), loops=1, branch="least").bytes == LEAST + 8 * ROW
+
+
 @pytest.mark.parametrize("known", [4, 9])
 def test_the_compilers_own_count_goes_first(known: int) -> None:
     told = f'body=%body, backend_config={{"known_trip_count":{{"n":"{known}"}}}}'
