@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from tandem_export.bundle import GraphRecord, TensorSpec
+from tandem_export.bundle.weights import numpy_dtype
 from tandem_export.plan.chips import Target
 from tandem_export.plan.roofline import cache_specs, least_bytes, spec_bytes
+from tandem_export.tpu.walk import array_key
 
 ESTIMATE = "compiler estimate, uncalibrated"
 # How far the bytes that a schedule moves may lie above the roofline.
@@ -23,7 +25,7 @@ class GraphReport:
       error: what the compiler said where it refused; the figures are then None.
       argument_bytes, temporary_bytes, peak_bytes: as the compiler reports them.
       cache_bytes, alias_bytes: of the graph's caches; what results take over in place.
-      cache_copies: copies from HBM to HBM of the size of a layer's cache.
+      cache_copies: copies from HBM to HBM of the size of a layer's cache, in its dtype.
       hbm_bytes, hbm_bytes_sampling: that the schedule moves, with greedy and with sampled requests,
         and every draft made.
       roofline_bytes: weights and live cache once; None where the graph's length is not known.
@@ -120,9 +122,8 @@ def make_report(
     """
     own = _share(record, target.chips, split)
     known = {f.name for f in dataclasses.fields(GraphReport)}
-    caches = {spec_bytes([spec]) for spec in cache_specs(own)}
-    copies = {int(size): count for size, count in answer.get("copies", {}).items()}
-    big = sum(count for size, count in copies.items() if size in caches)
+    caches = {_key(spec) for spec in cache_specs(own)}
+    big = sum(count for array, count in answer.get("copies", {}).items() if array in caches)
     return GraphReport(
         name=record.name,
         role=record.role,
@@ -135,6 +136,10 @@ def make_report(
         vmem_bytes=target.vmem_bytes,
         **{name: value for name, value in answer.items() if name in known},
     )
+
+
+def _key(spec: TensorSpec) -> str:
+    return array_key(8 * numpy_dtype(spec.dtype).itemsize, spec_bytes([spec]))
 
 
 def _share(record: GraphRecord, chips: int, split: frozenset[str]) -> GraphRecord:

@@ -45,7 +45,7 @@ class Totals:
       bytes: read from and written to HBM.
       prefetched: the part of `bytes` that asynchronous copies move beside the arithmetic.
       cycles: estimated, of the instructions that carry an estimate.
-      copies: bytes -> count of copies from HBM to HBM.
+      copies: `array_key` -> count of copies from HBM to HBM.
       collectives: kind -> count.
       collective_bytes: results of the collectives.
       kernels, kernel_bytes: custom calls, which carry no estimate of cycles; the part of `bytes` of
@@ -56,7 +56,7 @@ class Totals:
     bytes: float = 0.0
     prefetched: float = 0.0
     cycles: float = 0.0
-    copies: Counter[float] = field(default_factory=Counter)
+    copies: Counter[str] = field(default_factory=Counter)
     collectives: Counter[str] = field(default_factory=Counter)
     collective_bytes: float = 0.0
     kernels: float = 0.0
@@ -166,7 +166,12 @@ def _count(own: Computation, instruction: Instruction, size: float) -> Totals:
     )
 
 
-def _copy(own: Computation, instruction: Instruction) -> Counter[float]:
+def array_key(bits: int, size: float) -> str:
+    """Elements of so many bits, so many bytes: what tells a cache from another array, any shape."""
+    return f"{bits}x{int(size)}"
+
+
+def _copy(own: Computation, instruction: Instruction) -> Counter[str]:
     """A copy or transposition whose source and result both lie in HBM."""
     named = re.match(r"(copy|transpose)", instruction.name)
     if instruction.op not in ("copy", "transpose", "copy-start") and not (
@@ -174,5 +179,6 @@ def _copy(own: Computation, instruction: Instruction) -> Counter[float]:
     ):
         return Counter()
     source = own.instructions[instruction.operands[0]]
-    inside = source.arrays[0].space == HBM and instruction.arrays[0].space == HBM
-    return Counter({instruction.arrays[0].bytes: 1} if inside else {})
+    made = instruction.arrays[0]
+    inside = source.arrays[0].space == HBM and made.space == HBM
+    return Counter({array_key(made.bits, made.bytes): 1} if inside else {})

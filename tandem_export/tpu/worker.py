@@ -70,7 +70,7 @@ def facts(compiled: Any, loops: int) -> dict[str, Any]:
         "prefetched_bytes": int(least.prefetched),
         "cycles": int(least.cycles),
         "cycles_sampling": int(most.cycles),
-        "copies": {str(int(size)): int(count) for size, count in most.copies.items()},
+        "copies": dict(most.copies),
         "collectives": {kind: int(count) for kind, count in least.collectives.items()},
         "collective_bytes": int(least.collective_bytes),
         "kernels": int(least.kernels),

@@ -16,7 +16,7 @@ from tandem_export.errors import ConfigError
 from tandem_export.plan import PlanOptions, compile_options, plan, read_pair, target_named
 from tandem_export.plan import compile as library
 from tandem_export.plan.compile import compile_jobs, compiler_options
-from tandem_export.plan.jobs import plan_jobs
+from tandem_export.plan.jobs import Form, plan_jobs
 from tandem_export.tpu import worker
 from tandem_export.tpu.environment import ENVIRONMENT
 from tests.plan.jobs import tiny_jobs
@@ -50,7 +50,8 @@ def test_graphs_compile_with_their_caches_in_place(tmp_path: Path) -> None:
 def test_a_small_cache_is_not_copied_in_and_written_back() -> None:
     """By the compiler's own rules it is, which costs this drafter's step 14 %."""
     wanted = PlanOptions(target=target_named("v5e"), batch=(4,))
-    [step] = plan_jobs(plan("2b", read_pair("2b"), wanted), ("drafter_step",))
+    form = Form(attention="two_part")
+    [step] = plan_jobs(plan("2b", read_pair("2b"), wanted), ("drafter_step",), form)
     [own, ours] = (
         compile_jobs([step], dataclasses.replace(options(), compiler=compiler))[0]
         for compiler in ({}, compiler_options(None))

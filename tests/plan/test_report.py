@@ -22,7 +22,7 @@ GOOD = {
     "hbm_bytes": least_bytes(RECORD),
     "hbm_bytes_sampling": 0,
     "cycles": 1500,
-    "copies": {"4": 2},
+    "copies": {"16x4": 2, f"32x{LAYER}": 1},  # logits may be as large as a cache
     "collectives": {},
     "compile_seconds": 1.0,
     "cached": False,
@@ -41,7 +41,7 @@ def test_a_good_answer_has_none() -> None:
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        ({"copies": {str(LAYER): 3}}, "3 copies of a cache"),
+        ({"copies": {f"16x{LAYER}": 3}}, "3 copies of a cache"),
         ({"alias_bytes": 10}, "the cache is not updated in place"),
         ({"hbm_bytes": int(GOOD["hbm_bytes"] * 1.05)}, "moves 5.0% more than the roofline"),
     ],
