@@ -9,7 +9,7 @@ from tandem_export.errors import ConfigError
 from tandem_export.plan.chips import Storage, Target
 from tandem_export.plan.costs import Pair, pair_costs
 
-# What a round that samples holds at once, in arrays `[B, V]` float32: the logits of each place, what
+# What a round that samples holds at once, in arrays `[B, V]` float32: logits of each place, what
 # each draft was drawn from, the distributions of one place. The compiler reports for rounds of the
 # presets 270m and 2b, batch 8 to 128, 5.0 to 6.1 of them at width 1, 9.1 at width 3, 10.0 at width
 # 5, 11.0 at width 6. Small batches have up to 120 MB that do not grow.

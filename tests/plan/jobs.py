@@ -2,12 +2,35 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 
 from tandem_export.graphs import BuildOptions, plan_graphs
 from tandem_export.plan.compile import Job
 from tandem_export.targets import export_graph
 from tests.tiny import TANDEM
+
+
+def wide_round(vocab_size: int, batch: int, gamma: int) -> Job:
+    """A round of a tiny pair that knows many tokens."""
+    more = {"vocab_size": vocab_size}
+    pair = dataclasses.replace(
+        TANDEM,
+        primary=dataclasses.replace(TANDEM.primary, **more),
+        drafter=dataclasses.replace(TANDEM.drafter, **more),
+    )
+    options = BuildOptions(
+        batch=(batch,),
+        gamma=(gamma,),
+        prompt=(4,),
+        cache=128,
+        dtype="bfloat16",
+        roles=("round",),
+        platforms=("tpu",),
+    )
+    (graph,) = (graph for graph in plan_graphs(pair, options) if graph.gamma)
+    made = export_graph(graph, ("tpu",), check_values=False)
+    return Job(record=made.record, export=made.jax_export)
 
 
 @functools.cache

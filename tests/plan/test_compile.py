@@ -19,7 +19,7 @@ from tandem_export.plan.compile import compile_jobs, compiler_options
 from tandem_export.plan.jobs import Form, plan_jobs
 from tandem_export.tpu import worker
 from tandem_export.tpu.environment import ENVIRONMENT
-from tests.plan.jobs import tiny_jobs
+from tests.plan.jobs import tiny_jobs, wide_round
 from tests.tiny import TANDEM
 
 BLOCK, STEP = "primary_block_b2_t4", "drafter_step_b2_t1"
@@ -58,6 +58,20 @@ def test_a_small_cache_is_not_copied_in_and_written_back() -> None:
     )
     assert own.streams and own.problems == ["moves 14.2% more than the roofline"]
     assert ours.streams and ours.problems == []
+
+
+@pytest.mark.slow
+def test_the_logits_of_a_greedy_round_are_in_no_memory() -> None:
+    """They are larger than the chip's own memory; a sampled round has them in HBM."""
+    V, B, W = 131_072, 32, 9
+    [report] = compile_jobs([wide_round(V, B, W - 1)], options())
+    logits = 4 * V * B * W
+    assert report.error is None and logits > report.vmem_bytes
+    assert report.hbm_bytes is not None and report.hbm_bytes_sampling is not None
+    assert report.hbm_bytes < logits / 2 < report.hbm_bytes_sampling
+    # All logits, what 8 drafts were drawn from, and the distributions of one place.
+    assert report.temporary_bytes is not None
+    assert 17 <= W * report.temporary_bytes / logits <= 2 * W + 4
 
 
 def test_the_kernel_stands_in_the_whole_block() -> None:
