@@ -44,7 +44,7 @@ class Block(NamedTuple):
 def judge(logits: Logits, block: Block, sampling: Arrays) -> Judgement:
     """Judges every place `[B, W]` of a block, or all up to where its row's draft ends.
 
-    The head is in both branches, so that neither waits for logits that the other wants otherwise.
+    The head is in both branches: what the sampled one keeps, the other need not.
     """
     return jax.lax.cond(
         jnp.any(sampling["temperature"] > 0),

@@ -84,7 +84,7 @@ def _passes(log_p: Array, place: Place, sampling: Arrays) -> Bool[Array, " B"]:
 
 
 def _residual(log_p: Array, place: Place, sampling: Arrays) -> Int[Array, " B"]:
-    """A sample of max(0, p - q), where there is no draft of p."""
+    """A sample of max(0, p - q); of p where there is no draft."""
     p = jnp.exp(log_p)
     q = jnp.where(place.is_draft[:, None], jnp.exp(place.log_q), 0.0)
     left = jnp.maximum(p - q, 0.0)
