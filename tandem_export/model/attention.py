@@ -15,6 +15,9 @@ from jaxtyping import Array, Bool, Float, Int
 
 # A masked score. Finite, so that a row that sees nothing gives numbers and not NaN.
 MASKED = -1e30
+# More bytes of scores do not stay on a TPU's chip beside the weights that stream through it; a long
+# prompt then attends in pieces, of no fewer queries than this.
+_SCORES_AT_ONCE, _LEAST_QUERIES = 32 * 2**20, 64
 
 
 def causal_mask(
@@ -82,6 +85,25 @@ def attend(
 
     Each part has its own length S (`_S`: not compared between parts).
     """
+    step = queries_at_once(q.shape, sum(k.shape[2] for k, _, _ in parts))
+
+    def piece(at: int) -> Array:
+        own = [(k, v, mask[:, at : at + step]) for k, v, mask in parts]
+        return _attend(q[:, at : at + step], own, scale=scale, softcap=softcap)
+
+    if step == q.shape[1]:
+        return _attend(q, parts, scale=scale, softcap=softcap)
+    return jnp.concatenate([piece(at) for at in range(0, q.shape[1], step)], 1)
+
+
+def queries_at_once(shape: tuple[int, ...], S: int) -> int:
+    """How many of the T queries `[B, T, N, H]` attend to S positions at once: all of a block."""
+    B, T, N, _ = shape
+    pieces = -(-4 * B * T * N * S // _SCORES_AT_ONCE)
+    return T if pieces == 1 else min(T, max(_LEAST_QUERIES, -(-T // pieces)))
+
+
+def _attend(q: Array, parts: list, *, scale: float, softcap: float | None) -> Array:
     grouped = group_queries(q, parts[0][0].shape[1])
     logits = [scores(grouped, k, mask, scale=scale, softcap=softcap) for k, _, mask in parts]
     peak = functools.reduce(jnp.maximum, [part.max(-1, keepdims=True) for part in logits])

@@ -4,7 +4,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tandem_export.model.attention import attend, causal_mask, group_queries, ungroup_queries
+from tandem_export.model.attention import (
+    attend,
+    causal_mask,
+    group_queries,
+    queries_at_once,
+    ungroup_queries,
+)
 from tests.model import reference
 
 HEADS = [
@@ -113,6 +119,32 @@ def test_a_row_that_sees_nothing_gives_numbers():
     q, k, v = random_qkv(4, 2)
     out = attend(q, [(k, v, jnp.zeros((2, 3, 5), bool))], scale=0.5)
     assert bool(jnp.isfinite(out).all())
+
+
+@pytest.mark.parametrize(
+    ("shape", "S", "want"),
+    [
+        ((1, 256, 32, 128), 1024, 256),  # 32 MiB of scores
+        ((1, 256, 32, 128), 2048, 128),
+        ((1, 256, 32, 128), 16384, 64),  # never fewer
+        ((1, 300, 32, 128), 2048, 100),
+        ((64, 3, 32, 128), 8192, 3),  # a block is whole whatever its size
+    ],
+)
+def test_long_prompts_attend_in_pieces(shape, S, want):
+    assert queries_at_once(shape, S) == want
+
+
+def test_pieces_are_the_whole():
+    """Two of 138 queries, each with its own part of the mask."""
+    rng, (T, S, N, H) = np.random.default_rng(0), (276, 4001, 8, 4)
+    q, k, v = (rng.normal(0, 1, s).astype(np.float32) for s in ((1, T, N, H), *[(1, 2, S, H)] * 2))
+    mask = np.asarray(causal_mask(jnp.arange(T)[None] + 3000, jnp.arange(S)[None]))
+    assert queries_at_once(q.shape, S) == 138
+    got = attend(jnp.array(q), [(jnp.array(k), jnp.array(v), jnp.array(mask))], scale=0.5)
+    for at in (0, 137, 138, 275):
+        [row] = attend(q[:, at : at + 1], [(k, v, mask[:, at : at + 1])], scale=0.5)
+        np.testing.assert_allclose(got[0, at], row[0], atol=1e-6)
 
 
 def test_the_queries_dtype_is_kept():
