@@ -13,11 +13,10 @@ from tests.tiny import TANDEM
 
 def wide_round(vocab_size: int, batch: int, gamma: int) -> Job:
     """A round of a tiny pair that knows many tokens."""
-    more = {"vocab_size": vocab_size}
     pair = dataclasses.replace(
         TANDEM,
-        primary=dataclasses.replace(TANDEM.primary, **more),
-        drafter=dataclasses.replace(TANDEM.drafter, **more),
+        primary=dataclasses.replace(TANDEM.primary, vocab_size=vocab_size),
+        drafter=dataclasses.replace(TANDEM.drafter, vocab_size=vocab_size),
     )
     options = BuildOptions(
         batch=(batch,),

@@ -32,9 +32,8 @@ def test_sampled_requests_take_the_dear_branch() -> None:
 
 def test_copies_and_collectives_are_listed() -> None:
     totals = walk(parse(TEXT), loops=1, branch="least")
-    assert totals.copies == Counter(
-        {f"32x{8 * ROW}": 1}
-    )  # the prefetch goes on chip: no copy within HBM
+    # The prefetch goes on chip: no copy within HBM.
+    assert totals.copies == Counter({f"32x{8 * ROW}": 1})
     assert totals.collectives == Counter({"all-reduce": 1})
     assert totals.collective_bytes == 8 * ROW
 
