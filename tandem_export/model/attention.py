@@ -15,7 +15,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 # A masked score. Finite, so that a row that sees nothing gives numbers and not NaN.
 MASKED = -1e30
-# More bytes of scores do not stay on a TPU's chip beside the weights that stream through it; a long
+# More bytes of scores do not stay on a TPU's chip beside the weights that stream through it. A
 # prompt then attends in pieces, of no fewer queries than this.
 _SCORES_AT_ONCE, _LEAST_QUERIES = 32 * 2**20, 64
 
@@ -85,22 +85,40 @@ def attend(
 
     Each part has its own length S (`_S`: not compared between parts).
     """
-    step = queries_at_once(q.shape, sum(k.shape[2] for k, _, _ in parts))
+    K, S = parts[0][0].shape[1], sum(k.shape[2] for k, _, _ in parts)
+    heads, queries = at_once(q.shape, K, S)
+    per_head = q.shape[2] // K
 
-    def piece(at: int) -> Array:
-        own = [(k, v, mask[:, at : at + step]) for k, v, mask in parts]
-        return _attend(q[:, at : at + step], own, scale=scale, softcap=softcap)
+    def piece(head: int, at: int) -> Array:
+        own = slice(head, head + heads)
+        mine = q[:, at : at + queries, head * per_head : own.stop * per_head]
+        seen = [(k[:, own], v[:, own], mask[:, at : at + queries]) for k, v, mask in parts]
+        return _attend(mine, seen, scale=scale, softcap=softcap)
 
-    if step == q.shape[1]:
+    if (heads, queries) == (K, q.shape[1]):
         return _attend(q, parts, scale=scale, softcap=softcap)
-    return jnp.concatenate([piece(at) for at in range(0, q.shape[1], step)], 1)
+    starts = range(0, q.shape[1], queries)
+    by_heads = [
+        jnp.concatenate([piece(head, at) for at in starts], 1) for head in range(0, K, heads)
+    ]
+    return jnp.concatenate(by_heads, 2)
 
 
-def queries_at_once(shape: tuple[int, ...], S: int) -> int:
-    """How many of the T queries `[B, T, N, H]` attend to S positions at once: all of a block."""
+def at_once(shape: tuple[int, ...], K: int, S: int) -> tuple[int, int]:
+    """How many of K key/value heads, and of the T queries `[B, T, N, H]`, attend at once to S.
+
+    Heads are divided first: a piece of them reads its own part of the cache, while for a second
+    piece of queries the TPU compiler writes the cache back. Under an abstract mesh the chips share
+    the heads, and a piece of them would be some chips' alone.
+    """
     B, T, N, _ = shape
-    pieces = -(-4 * B * T * N * S // _SCORES_AT_ONCE)
-    return T if pieces == 1 else min(T, max(_LEAST_QUERIES, -(-T // pieces)))
+    chips = jax.sharding.get_abstract_mesh().size or 1
+    pieces = -(-4 * B * T * N * S // (_SCORES_AT_ONCE * chips))
+    if pieces == 1 or T <= _LEAST_QUERIES:
+        return K, T
+    divisors = [n for n in range(1, K + 1) if K % n == 0] if chips == 1 else [1]
+    by_heads = next((n for n in divisors if n >= pieces), divisors[-1])
+    return K // by_heads, min(T, max(_LEAST_QUERIES, -(-T * by_heads // pieces)))
 
 
 def _attend(q: Array, parts: list, *, scale: float, softcap: float | None) -> Array:

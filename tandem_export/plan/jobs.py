@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import jax
+
 from tandem_export.bundle import Bundle
 from tandem_export.config import TandemConfig
 from tandem_export.errors import BundleError, ConfigError
@@ -77,8 +79,10 @@ def _job(graph: Graph, config: TandemConfig, chips: int) -> Job:
     if chips == 1:
         made = export_graph(graph, ("tpu",), check_values=False)
         return Job(record=made.record, export=made.jax_export)
-    placed = placement(graph, config, abstract_mesh(chips))
-    made = export_graph(graph, ("tpu",), check_values=False, placed=placed)
+    mesh = abstract_mesh(chips)
+    with jax.sharding.use_abstract_mesh(mesh):  # attention asks how many chips share its heads
+        placed = placement(graph, config, mesh)
+        made = export_graph(graph, ("tpu",), check_values=False, placed=placed)
     split = frozenset(split_names(graph, config, chips))
     return Job(record=made.record, export=made.jax_export, split=split)
 

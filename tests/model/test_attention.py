@@ -1,14 +1,15 @@
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from tandem_export.model.attention import (
+    at_once,
     attend,
     causal_mask,
     group_queries,
-    queries_at_once,
     ungroup_queries,
 )
 from tests.model import reference
@@ -122,27 +123,41 @@ def test_a_row_that_sees_nothing_gives_numbers():
 
 
 @pytest.mark.parametrize(
-    ("shape", "S", "want"),
+    ("shape", "K", "S", "want"),
     [
-        ((1, 256, 32, 128), 1024, 256),  # 32 MiB of scores
-        ((1, 256, 32, 128), 2048, 128),
-        ((1, 256, 32, 128), 16384, 64),  # never fewer
-        ((1, 300, 32, 128), 2048, 100),
-        ((64, 3, 32, 128), 8192, 3),  # a block is whole whatever its size
+        ((1, 256, 32, 128), 8, 1024, (8, 256)),  # 32 MiB of scores
+        ((1, 256, 32, 128), 8, 2048, (4, 256)),
+        ((1, 256, 32, 128), 6, 5120, (1, 256)),  # 5 pieces: the next divisor of 6
+        ((1, 256, 32, 128), 2, 4096, (1, 128)),  # two heads are not enough
+        ((1, 256, 32, 128), 1, 2048, (1, 128)),
+        ((1, 256, 32, 128), 1, 16384, (1, 64)),  # never fewer
+        ((64, 3, 32, 128), 8, 8192, (8, 3)),  # a block is whole whatever its size
     ],
 )
-def test_long_prompts_attend_in_pieces(shape, S, want):
-    assert queries_at_once(shape, S) == want
+def test_what_attends_at_once(shape, K, S, want):
+    assert at_once(shape, K, S) == want
 
 
-def test_pieces_are_the_whole():
-    """Two of 138 queries, each with its own part of the mask."""
-    rng, (T, S, N, H) = np.random.default_rng(0), (276, 4001, 8, 4)
-    q, k, v = (rng.normal(0, 1, s).astype(np.float32) for s in ((1, T, N, H), *[(1, 2, S, H)] * 2))
+@pytest.mark.parametrize(("S", "want"), [(8192, (8, 256)), (16384, (8, 128))])
+def test_heads_that_chips_share_stay_together(S, want):
+    mesh = jax.sharding.AbstractMesh((8,), ("chips",))
+    with jax.sharding.use_abstract_mesh(mesh):
+        assert at_once((1, 256, 32, 128), 8, S) == want
+
+
+@pytest.mark.parametrize(
+    ("K", "S", "want"),
+    [(2, 4001, (1, 276)), (1, 4001, (1, 138)), (2, 8002, (1, 184))],
+    ids=["heads", "queries", "both"],
+)
+def test_pieces_are_the_whole(K, S, want):
+    """Pieces of heads with their own part of the cache, of queries with that of the mask."""
+    rng, (T, N, H) = np.random.default_rng(0), (276, 8, 4)
+    q, k, v = (rng.normal(0, 1, s).astype(np.float32) for s in ((1, T, N, H), *[(1, K, S, H)] * 2))
     mask = np.asarray(causal_mask(jnp.arange(T)[None] + 3000, jnp.arange(S)[None]))
-    assert queries_at_once(q.shape, S) == 138
+    assert at_once(q.shape, K, S) == want
     got = attend(jnp.array(q), [(jnp.array(k), jnp.array(v), jnp.array(mask))], scale=0.5)
-    for at in (0, 137, 138, 275):
+    for at in (0, 137, 138, 183, 184, 275):
         [row] = attend(q[:, at : at + 1], [(k, v, mask[:, at : at + 1])], scale=0.5)
         np.testing.assert_allclose(got[0, at], row[0], atol=1e-6)
 
