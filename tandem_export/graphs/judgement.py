@@ -49,27 +49,29 @@ def judge(logits: Logits, block: Block, sampling: Arrays) -> Judgement:
     return jax.lax.cond(
         jnp.any(sampling["temperature"] > 0),
         lambda: _place_by_place(logits(), block, sampling),
-        lambda: _by_argmax(logits(), block.drafts),
+        lambda: _by_argmax(logits(), block, sampling),
     )
 
 
-def _by_argmax(logits: Float[Array, "B W V"], drafts: Int[Array, "B G"]) -> Judgement:
+def _by_argmax(logits: Float[Array, "B W V"], block: Block, sampling: Arrays) -> Judgement:
     """The primary's argmax decides.
 
     All that is asked of the logits are maxima and sums over the vocabulary: a TPU's compiler puts
     them into the product that makes the logits, and those never are in memory. A draft's logit is a
     maximum over the one entry where it stands, because a gather would put them there.
     """
-    own = jnp.argmax(logits, -1).astype(jnp.int32)
-    total = jax.nn.logsumexp(logits, axis=-1)
-    draft = _one_more(drafts)
+    own, draft = jnp.argmax(logits, -1).astype(jnp.int32), _one_more(block.drafts)
     entry = jnp.arange(logits.shape[-1], dtype=jnp.int32)[None, None, :]
     of_draft = jnp.max(jnp.where(entry == draft[:, :, None], logits, -jnp.inf), -1)
-    return Judgement(own == draft, of_draft - total, own, jnp.max(logits, -1) - total)
+    place = jnp.arange(draft.shape[1], dtype=jnp.int32)[None, :]
+    passes = (own == draft) | (sampling["rule"] >= STANDALONE_FREE)[:, None]
+    ok = passes & (place < block.drafted[:, None])
+    logit = jnp.where(ok, of_draft, jnp.max(logits, -1))
+    return Judgement(ok, jnp.where(ok, draft, own), logit - jax.nn.logsumexp(logits, axis=-1))
 
 
 class _Progress(NamedTuple):
-    """Places judged so far, and `[B]` whether all drafts of a row were accepted there."""
+    """How many places were judged, and `[B]` whether all drafts of a row were accepted there."""
 
     i: Int[Array, ""]
     going: Bool[Array, " B"]
@@ -81,7 +83,7 @@ def _place_by_place(logits: Float[Array, "B W V"], block: Block, sampling: Array
     B, W, _ = logits.shape
     rows = (_one_more(block.drafts), block.positions, logits)
     drafts, positions, by_place = (jnp.moveaxis(values, 1, 0) for values in rows)
-    forced, last = sampling["rule"] >= STANDALONE_FREE, block.log_q.shape[0] - 1
+    last = block.log_q.shape[0] - 1
 
     def step(now: _Progress) -> _Progress:
         place = Place(
@@ -93,17 +95,13 @@ def _place_by_place(logits: Float[Array, "B W V"], block: Block, sampling: Array
             going=now.going,
         )
         found = judge_place(place, sampling)
-        going = now.going & place.is_draft & (found.ok | forced)
-        return _Progress(now.i + 1, going, jax.tree.map(partial(_put, now.i), now.found, found))
+        judged = jax.tree.map(partial(_put, now.i), now.found, found)
+        return _Progress(now.i + 1, now.going & found.ok, judged)
 
-    first = _Progress(jnp.int32(0), jnp.ones((B,), bool), _nothing(W, B))
+    nothing = Judgement(*(jnp.zeros((W, B), kind) for kind in (bool, jnp.int32, jnp.float32)))
+    first = _Progress(jnp.int32(0), jnp.ones((B,), bool), nothing)
     done = jax.lax.while_loop(lambda now: (now.i < W) & jnp.any(now.going), step, first)
     return jax.tree.map(jnp.transpose, done.found)
-
-
-def _nothing(W: int, B: int) -> Judgement:
-    tokens, zeros = jnp.zeros((W, B), jnp.int32), jnp.zeros((W, B), jnp.float32)
-    return Judgement(jnp.zeros((W, B), bool), zeros, tokens, zeros)
 
 
 def _at(values: Array, i: Array) -> Array:

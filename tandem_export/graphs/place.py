@@ -16,19 +16,17 @@ from tandem_export.graphs.spec import Arrays
 
 
 class Judgement(NamedTuple):
-    """What becomes of each place, were all drafts before it accepted: `[B]`, of a block `[B, W]`.
+    """What comes at each place, were all drafts before it accepted: `[B]`, of a block `[B, W]`.
 
     Attributes:
-      ok: whether its draft is accepted; says nothing where there is none.
-      draft_logprob: float32, of its draft under the primary at temperature 1 (nats).
-      after: int32, the primary's token if no draft is accepted there.
-      after_logprob: float32, of `after`.
+      ok: whether it is its draft.
+      token: int32, the draft if it is accepted, else the primary's.
+      logprob: float32, of `token` under the primary at temperature 1 (nats).
     """
 
     ok: Bool[Array, "..."]
-    draft_logprob: Float[Array, "..."]
-    after: Int[Array, "..."]
-    after_logprob: Float[Array, "..."]
+    token: Int[Array, "..."]
+    logprob: Float[Array, "..."]
 
 
 class Place(NamedTuple):
@@ -65,15 +63,15 @@ def judge_place(place: Place, sampling: Arrays) -> Judgement:
         lambda: greedy,
     )
     own = jnp.where(by_noise, drawn, greedy)
-    ok = jnp.where(by_ratio, _passes(log_p, place, sampling), own == draft)
-    forced = sampling["rule"] >= STANDALONE_FREE
-    ends = place.going & by_ratio & ~(place.is_draft & (ok | forced))
+    passes = jnp.where(by_ratio, _passes(log_p, place, sampling), own == draft)
+    ok = place.is_draft & (passes | (sampling["rule"] >= STANDALONE_FREE))
     rest = jax.lax.cond(
-        jnp.any(ends), lambda: _residual(log_p, place, sampling), lambda: jnp.zeros_like(own)
+        jnp.any(place.going & by_ratio & ~ok),
+        lambda: _residual(log_p, place, sampling),
+        lambda: jnp.zeros_like(own),
     )
-    after = jnp.where(by_ratio, rest, own)
-    total = jax.nn.logsumexp(logits, axis=-1)
-    return Judgement(ok, _pick(logits, draft) - total, after, _pick(logits, after) - total)
+    token = jnp.where(ok, draft, jnp.where(by_ratio, rest, own))
+    return Judgement(ok, token, _pick(logits, token) - jax.nn.logsumexp(logits, axis=-1))
 
 
 def _passes(log_p: Array, place: Place, sampling: Arrays) -> Bool[Array, " B"]:

@@ -36,7 +36,7 @@ def speed_round(
         drafted = draft(config, options, gamma, use_router, params, state, inputs)
     judged, state = verify(config, options, gamma, params, drafted, inputs)
     idle = state["budget"] <= 0
-    done = accept(judged, drafted.tokens, drafted.limit, inputs["rule"], idle=idle)
+    done = accept(judged, inputs["rule"], idle=idle)
     outputs = {
         "tokens": done.tokens,
         "count": done.committed,

@@ -25,7 +25,7 @@ def accepted(logits, drafts, drafted, log_q, position, inputs, *, idle) -> Accep
     by_place = log_q.transpose(1, 0, 2) if drafts.shape[1] else jnp.zeros_like(logits[None, :, 0])
     block = judgement.Block(drafts, drafted, by_place, index)
     judged = judgement.judge(lambda: logits, block, inputs)
-    return accept(judged, drafts, drafted, inputs["rule"], idle=idle)
+    return accept(judged, inputs["rule"], idle=idle)
 
 
 def one_hot_logits(*choices: int) -> np.ndarray:
