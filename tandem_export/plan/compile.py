@@ -39,7 +39,7 @@ class Job:
     Attributes:
       record: what the manifest says of it.
       export: its serialized `jax.export` form.
-      split: the parameters and caches of which each chip has its share only.
+      split: the parameters, caches and outputs of which each chip has its share only.
     """
 
     record: GraphRecord

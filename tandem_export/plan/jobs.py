@@ -16,7 +16,7 @@ from tandem_export.plan.chips import Target
 from tandem_export.plan.compile import Job
 from tandem_export.plan.planner import Bucket, Plan
 from tandem_export.targets import export_graph
-from tandem_export.targets.mesh import abstract_mesh, placement, split_names
+from tandem_export.targets.mesh import abstract_mesh, placement
 
 PLAN_ROLES = ("prefill", "insert", "primary_block", "drafter_step", "round")
 _PREFILL = 256
@@ -83,8 +83,7 @@ def _job(graph: Graph, config: TandemConfig, chips: int) -> Job:
     with jax.sharding.use_abstract_mesh(mesh):  # attention asks how many chips share its heads
         placed = placement(graph, config, mesh)
         made = export_graph(graph, ("tpu",), check_values=False, placed=placed)
-    split = frozenset(split_names(graph, config, chips))
-    return Job(record=made.record, export=made.jax_export, split=split)
+    return Job(record=made.record, export=made.jax_export, split=frozenset(placed.axes))
 
 
 def _bucket_graphs(

@@ -118,7 +118,7 @@ def make_report(
 ) -> GraphReport:
     """The report of a worker's `answer` on the graph `record`, of one chip of `target`.
 
-    `split` names the parameters and caches of which a chip has its share only.
+    `split` names the parameters, caches and outputs of which a chip has its share only.
     """
     own = _share(record, target.chips, split)
     known = {f.name for f in dataclasses.fields(GraphReport)}
@@ -154,8 +154,6 @@ def _share(record: GraphRecord, chips: int, split: frozenset[str]) -> GraphRecor
         shape = tuple(n // chips if i == axis else n for i, n in enumerate(spec.shape))
         return dataclasses.replace(spec, shape=shape)
 
-    return dataclasses.replace(
-        record,
-        params=tuple(shared(spec) for spec in record.params),
-        state=tuple(shared(spec) for spec in record.state),
-    )
+    parts = ("params", "state", "inputs", "outputs")
+    own: dict[str, Any] = {part: tuple(map(shared, getattr(record, part))) for part in parts}
+    return dataclasses.replace(record, **own)

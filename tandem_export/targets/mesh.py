@@ -6,13 +6,15 @@ abstract: no device is needed to export.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import jax
 from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionSpec
 
 from tandem_export.config import TandemConfig
-from tandem_export.graphs.spec import Graph
+from tandem_export.graphs.spec import Graph, Shapes
 from tandem_export.sharding import split_axis, splits_heads
 
 AXIS = "chips"
@@ -23,34 +25,47 @@ def abstract_mesh(chips: int) -> AbstractMesh:
     return AbstractMesh((chips,), (AXIS,), axis_types=(AxisType.Auto,))
 
 
-def split_names(graph: Graph, config: TandemConfig, chips: int) -> dict[str, int]:
-    """The axis of each parameter and cache of `graph` that is split between `chips`."""
-    weights = {name: _weight_axis(name, leaf, config, chips) for name, leaf in graph.params.items()}
-    caches = {name: _cache_axis(name, leaf, config, chips) for name, leaf in graph.state.items()}
-    return {name: axis for name, axis in (weights | caches).items() if axis is not None}
+@dataclass(frozen=True, kw_only=True)
+class Placement:
+    """Where a graph's arrays lie.
+
+    Attributes:
+      axes: the axis that is split, of each parameter, cache and output of which a chip has a share.
+      arguments: shardings of (params, state, inputs), for `jax.jit`.
+      results: shardings of (outputs, state).
+    """
+
+    axes: Mapping[str, int]
+    arguments: tuple[Any, Any, Any]
+    results: tuple[Any, Any]
 
 
-def placement(
-    graph: Graph, config: TandemConfig, mesh: AbstractMesh | Mesh
-) -> tuple[tuple[Any, Any, Any], tuple[Any, Any]]:
-    """Shardings of (params, state, inputs) and of (outputs, state), for `jax.jit`.
+def placement(graph: Graph, config: TandemConfig, mesh: AbstractMesh | Mesh) -> Placement:
+    """Places every argument and result of `graph`.
 
     Logits stay split by the vocabulary: gathering them on every chip would move more than the rest
     of a wide block.
     """
-    axes = split_names(graph, config, mesh.size)
-
-    def place(axis: int | None) -> NamedSharding:
-        spec = PartitionSpec() if axis is None else PartitionSpec(*[None] * axis, AXIS)
-        return NamedSharding(mesh, spec)
-
-    params, state, inputs = (
-        {name: place(axes.get(name)) for name in part}
-        for part in (graph.params, graph.state, graph.inputs)
-    )
     returned, _ = jax.eval_shape(graph.function, graph.params, graph.state, graph.inputs)
-    outputs = {n: place(_output_axis(leaf, config, mesh.size)) for n, leaf in returned.items()}
-    return (params, state, inputs), (outputs, state)
+    axes = _axes(graph, returned, config, mesh.size)
+
+    def place(names: Iterable[str]) -> dict[str, NamedSharding]:
+        specs = {n: [None] * axes[n] + [AXIS] if n in axes else [] for n in names}
+        return {n: NamedSharding(mesh, PartitionSpec(*spec)) for n, spec in specs.items()}
+
+    params, state, inputs = (place(part) for part in (graph.params, graph.state, graph.inputs))
+    results = (place(returned), state)
+    return Placement(axes=axes, arguments=(params, state, inputs), results=results)
+
+
+def _axes(graph: Graph, returned: Shapes, config: TandemConfig, chips: int) -> dict[str, int]:
+    weights = {name: _weight_axis(name, leaf, config, chips) for name, leaf in graph.params.items()}
+    caches = {
+        name: _cache_axis(name, leaf, config, chips)
+        for name, leaf in (*graph.state.items(), *graph.inputs.items())
+    }
+    outputs = {name: _output_axis(leaf, config, chips) for name, leaf in returned.items()}
+    return {n: axis for n, axis in (weights | caches | outputs).items() if axis is not None}
 
 
 def _weight_axis(name: str, leaf: Any, config: TandemConfig, chips: int) -> int | None:
@@ -64,8 +79,8 @@ def _output_axis(leaf: Any, config: TandemConfig, chips: int) -> int | None:
 
 
 def _cache_axis(name: str, leaf: Any, config: TandemConfig, chips: int) -> int | None:
-    """Caches `[B, K, S, H]` by their heads; registers are on every chip."""
+    """Caches `[B, K, S, H]` by their heads, those of a prefilled row too; the rest is whole."""
     if len(leaf.shape) != 4:
         return None
-    decoder = getattr(config, name.split("_")[0])
+    decoder = getattr(config, name.removeprefix("prefix.").split("_")[0])
     return 1 if splits_heads(decoder, chips) else None

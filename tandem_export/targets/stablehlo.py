@@ -18,6 +18,7 @@ from tandem_export.bundle import BundleWriter, GraphRecord
 from tandem_export.graphs.spec import Graph
 from tandem_export.targets import checks, values
 from tandem_export.targets.errors import SerializationError
+from tandem_export.targets.mesh import Placement
 from tandem_export.targets.record import graph_record
 
 # How long the two forms are promised to be readable, in days.
@@ -89,7 +90,7 @@ def export_graph(
     platforms: Sequence[str],
     *,
     check_values: bool = True,
-    placed: tuple[Any, Any] | None = None,
+    placed: Placement | None = None,
 ) -> ExportedGraph:
     """Exports one graph, reads it back and checks what came back.
 
@@ -99,7 +100,7 @@ def export_graph(
       check_values: also compile it and its function and compare results on random values. It is
         most of the time of a build. Needs this process to run on one of `platforms`; where values
         are not compared, `record.difference` is None.
-      placed: shardings of arguments and results, of `targets.mesh.placement`; None is one device.
+      placed: shardings of arguments and results; None is one device.
 
     Raises:
       SerializationError: jax.export refuses it, or its bytes cannot be read back.
@@ -122,7 +123,7 @@ def export_graph(
     )
 
 
-def _export(graph: Graph, platforms: Sequence[str], placed: Any) -> export.Exported:
+def _export(graph: Graph, platforms: Sequence[str], placed: Placement | None) -> export.Exported:
     exported = _export_with(graph, platforms, placed, keep_unused=False)
     checks.check_params_used(exported, graph)
     if not checks.unused_arguments(exported, graph):
@@ -132,14 +133,16 @@ def _export(graph: Graph, platforms: Sequence[str], placed: Any) -> export.Expor
 
 
 def _export_with(
-    graph: Graph, platforms: Sequence[str], placed: Any, *, keep_unused: bool
+    graph: Graph, platforms: Sequence[str], placed: Placement | None, *, keep_unused: bool
 ) -> export.Exported:
     def function(params: Any, state: Any, inputs: Any) -> Any:
         return graph.function(params, state, inputs)
 
     function.__name__ = graph.name  # the module is called jit_<name>
-    where = {} if placed is None else {"in_shardings": placed[0], "out_shardings": placed[1]}
-    jitted = jax.jit(function, donate_argnums=(1,), keep_unused=keep_unused, **where)
+    split: dict[str, Any] = {}
+    if placed is not None:
+        split = {"in_shardings": placed.arguments, "out_shardings": placed.results}
+    jitted = jax.jit(function, donate_argnums=(1,), keep_unused=keep_unused, **split)
     try:
         with _TRACING, warnings.catch_warnings():
             # Which state is not donated, and why, is for the checks to say.

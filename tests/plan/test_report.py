@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import pytest
 
+from tandem_export.bundle import TensorSpec
 from tandem_export.plan import target_named
 from tandem_export.plan.report import make_report
 from tandem_export.plan.roofline import cache_specs, least_bytes
@@ -74,3 +76,17 @@ def test_the_roofline_of_a_step_by_hand() -> None:
     cache = 2 * 2 * 2 * 128 * 4 * 2  # keys and values, layers, rows, positions, head size, bytes
     ends = 2 * 4 + 2 * 4 + 2 * 17 * 4
     assert least_bytes(record) == weights + cache + cache // 128 + ends
+
+
+def test_a_chip_moves_its_share_of_what_is_split() -> None:
+    """Of logits of 256 bytes 64; of a prefilled row 32 bytes of 128, read once and written once."""
+    logits = TensorSpec(name="logits", shape=(4, 16), dtype="float32")
+    step = dataclasses.replace(RECORD, outputs=(logits,))
+    row = TensorSpec(name="prefix.primary_k.00", shape=(1, 4, 8, 2), dtype="bfloat16")
+    insert = dataclasses.replace(RECORD, role="insert", inputs=(row,))
+    for record, name, saved in ((step, "logits", 192), (insert, row.name, 2 * 96)):
+        whole, own = (
+            make_report(record, GOOD, target_named("v5e-4"), frozenset(split)).roofline_bytes
+            for split in ((), (name,))
+        )
+        assert whole is not None and own is not None and whole - own == saved

@@ -14,7 +14,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from tandem_export.graphs import BuildOptions, Graph, plan_graphs
-from tandem_export.targets.mesh import AXIS, placement, split_names
+from tandem_export.targets.mesh import AXIS, placement
 from tandem_export.targets.values import random_values
 from tests.tiny import LLAMA, QWEN3, TANDEM
 
@@ -29,7 +29,7 @@ OPTIONS = BuildOptions(
     cache=16,
     attention="two_part",
     quantize="none",
-    roles=("primary_block", "drafter_step", "round"),
+    roles=("prefill", "insert", "primary_block", "drafter_step", "round"),
 )
 
 
@@ -37,9 +37,9 @@ def difference(graph: Graph, mesh: Mesh) -> float:
     rng = np.random.default_rng(0)
     params = {n: (v - 0.5) for n, v in random_values(graph.params, rng).items()}
     values = (params, random_values(graph.state, rng), random_values(graph.inputs, rng))
-    arguments, results = placement(graph, PAIR, mesh)
-    assert any(axis == 1 for axis in split_names(graph, PAIR, mesh.size).values())
-    split = jax.jit(graph.function, in_shardings=arguments, out_shardings=results)
+    placed = placement(graph, PAIR, mesh)
+    assert 1 in placed.axes.values()
+    split = jax.jit(graph.function, in_shardings=placed.arguments, out_shardings=placed.results)
     want, got = (jax.tree.map(np.asarray, f(*values)) for f in (jax.jit(graph.function), split))
     gaps = jax.tree.map(lambda a, b: float(np.max(np.abs(a - b), initial=0)), want, got)
     return max(jax.tree.leaves(gaps))

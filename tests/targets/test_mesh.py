@@ -6,12 +6,13 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 
 from jax import export
 
 from tandem_export.graphs import plan_graphs
 from tandem_export.targets import export_graph
-from tandem_export.targets.mesh import abstract_mesh, placement, split_names
+from tandem_export.targets.mesh import abstract_mesh, placement
 from tests.targets.mesh_numbers import OPTIONS, PAIR
 
 
@@ -28,6 +29,8 @@ def test_four_virtual_devices_compute_what_one_does() -> None:
     found = json.loads(done.stdout)
     assert found["devices"] == 4
     assert set(found["differences"]) == {
+        "prefill_b1_t4",
+        "insert_b2",
         "primary_block_b2_t1",
         "primary_block_b2_t3",
         "drafter_step_b2_t1",
@@ -46,9 +49,23 @@ def test_export_needs_no_devices_and_keeps_the_placement() -> None:
     assert "sdy.sharding" in loaded.mlir_module()
 
 
+def axes_of(name: str) -> Mapping[str, int]:
+    graph = next(g for g in plan_graphs(PAIR, OPTIONS) if g.name == name)
+    return placement(graph, PAIR, abstract_mesh(4)).axes
+
+
 def test_what_is_split() -> None:
-    graph = next(g for g in plan_graphs(PAIR, OPTIONS) if g.name == "round_b2_g2")
-    axes = split_names(graph, PAIR, 4)
+    axes = axes_of("round_b2_g2")
     assert axes["primary_k.00"] == 1 and axes["primary.layers.0.attention.o.weight"] == 0
     assert "drafter_k.00" not in axes and "drafter.layers.0.attention.k.weight" not in axes
     assert "position" not in axes and "drafter.projection.0.weight" not in axes
+
+
+def test_a_prefilled_row_is_split_as_the_cache_that_takes_it() -> None:
+    axes = axes_of("insert_b2")
+    assert axes["prefix.primary_k.00"] == axes["primary_k.00"] == 1
+    assert "prefix.drafter_k.00" not in axes and "slot" not in axes
+
+
+def test_logits_stay_split_by_the_vocabulary() -> None:
+    assert axes_of("primary_block_b2_t3")["logits"] == 2
