@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,6 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 from jax import export
+from jax.stages import Compiled, Lowered
 
 from tandem_export.bundle import Bundle, GraphRecord, TensorSpec
 from tandem_export.runtime.executor import (
@@ -49,6 +51,19 @@ def compiler_options(bundle: Bundle, graph: str, platform: str) -> dict[str, str
     """What `compile` gave to the compiler for `graph` on `platform`; nothing if it never ran."""
     by_platform = bundle.manifest.tuning.get("compiler_options", {})
     return by_platform.get(platform, {}).get(graph, {})
+
+
+def _compile(lowered: Lowered, name: str, options: dict[str, str | bool]) -> Compiled:
+    """Compiled with `options`, or with a warning without: compilers drop options, bundles stay."""
+    try:
+        return lowered.compile(compiler_options=options)
+    except jax.errors.JaxRuntimeError as error:
+        if not options:
+            raise
+        hint = "Run `tandem-export compile` on the bundle with this compiler, or ignore it."
+        text = f"graph {name} is compiled without the options of its manifest: {error}. {hint}"
+        warnings.warn(text, RuntimeWarning, stacklevel=2)
+        return lowered.compile()
 
 
 class JaxExecutor:
@@ -125,7 +140,7 @@ class JaxExecutor:
             args, _ = jax.tree.unflatten(exported.in_tree, exported.in_avals)
             lowered = jax.jit(exported.call, donate_argnums=(1,)).lower(*args)
             options = compiler_options(self._bundle, graph.name, jax.default_backend())
-            run = lowered.compile(compiler_options=options)
+            run = _compile(lowered, graph.name, options)
             params = {spec.name: self._weights[spec.name] for spec in graph.params}
             state = tuple(spec.name for spec in graph.state)
             self._loaded[graph.name] = _Loaded(run, params, state)

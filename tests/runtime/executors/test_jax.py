@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from functools import cache
 from typing import Any
 
@@ -8,6 +9,8 @@ import numpy as np
 import pytest
 
 import tandem_export
+from tandem_export.bundle import open_bundle
+from tandem_export.bundle.amend import add_tuning
 from tandem_export.errors import ConfigError, RequestError
 from tandem_export.runtime import Engine, SamplingParams, load
 from tests.runtime.executors.bundles import CACHE, build_tiny
@@ -170,3 +173,14 @@ def test_load_names_what_is_wrong(shelf, arguments, error, text) -> None:
     with pytest.raises(error) as raised:
         tandem_export.load(shelf.bundle("twin").path, **arguments)
     assert text in str(raised.value)
+
+
+def test_an_option_that_the_compiler_dropped_is_done_without(shelf, tmp_path) -> None:
+    folder = shutil.copytree(shelf.bundle("tandem").path, tmp_path / "bundle")
+    bundle = open_bundle(folder)
+    names = [graph.name for graph in bundle.manifest.graphs if graph.role == "insert"]
+    add_tuning(bundle, "compiler_options", {"cpu": {name: {"xla_gone": "1"} for name in names}})
+    with pytest.warns(RuntimeWarning, match="insert_b.*without the options.*'xla_gone'"):
+        [got] = load(folder, modes=("speed",)).generate(PROMPTS[:1], options())
+    [want] = shelf.engine("tandem").generate(PROMPTS[:1], options())
+    assert got.tokens == want.tokens
