@@ -11,7 +11,7 @@ from __future__ import annotations
 from tandem_export.bundle import Bundle, GraphRecord
 from tandem_export.errors import BundleError
 from tandem_export.runtime.admission import Limits
-from tandem_export.runtime.executor import RoundRole
+from tandem_export.runtime.executor import RoundKind, RoundRole
 
 _ROLES: tuple[RoundRole, ...] = ("round", "round_router")
 _USUAL_GAMMA = 5
@@ -53,6 +53,24 @@ def limits_of(bundle: Bundle, batch: int, gamma: int | None = None) -> Limits:
         tau=0.0 if model.tau is None else model.tau,
         end_tokens=frozenset(model.end_tokens),
     )
+
+
+def round_graphs(bundle: Bundle, batch: int, kind: RoundKind, *, steps: bool) -> list[GraphRecord]:
+    """What rounds of `kind` call: a graph of their own, or with `steps` those they are made of.
+
+    Raises:
+      BundleError: the bundle lacks one of them.
+    """
+    if not steps:
+        return [bundle.find(kind.role, batch=batch, gamma=kind.gamma)]
+    wanted: list[tuple[str, int | None]] = []
+    if kind.gamma or kind.role == "drafter":
+        wanted.append(("drafter_step", 1))
+    if kind.role != "drafter":
+        wanted.append(("primary_block", kind.gamma + 1))
+    if kind.role == "round_router":
+        wanted.append(("router", None))
+    return [bundle.find(role, batch=batch, width=width) for role, width in wanted]
 
 
 def _anchors(bundle: Bundle) -> dict[int, GraphRecord]:

@@ -12,6 +12,7 @@ import numpy as np
 
 from tandem_export.bundle import Bundle, GraphRecord
 from tandem_export.errors import ConfigError
+from tandem_export.runtime.buckets import round_graphs
 from tandem_export.runtime.executor import Counters, Registers, RoundKind, prefill_chunks
 from tandem_export.runtime.executors.host_cache import HostCache, make_caches
 
@@ -66,19 +67,9 @@ class HostExecutor:
         for graph in self._prefills.values():
             self._load(graph, self._scratch)
         for kind in kinds:
-            for graph in self._graphs_of(kind):
+            for graph in round_graphs(self._bundle, self.batch, kind, steps=True):
                 self._load(graph, self._caches)
         self.counters.warm += self.counters.compilations - before
-
-    def _graphs_of(self, kind: RoundKind) -> list[GraphRecord]:
-        graphs = []
-        if kind.gamma or kind.role == "drafter":
-            graphs.append(self._find("drafter_step", width=1))
-        if kind.role != "drafter":
-            graphs.append(self._find("primary_block", width=kind.gamma + 1))
-        if kind.role == "round_router":
-            graphs.append(self._find("router"))
-        return graphs
 
     def _find(self, role: str, *, width: int | None = None) -> GraphRecord:
         return self._bundle.find(role, batch=self.batch, width=width)

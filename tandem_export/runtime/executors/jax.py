@@ -14,6 +14,7 @@ from jax import export
 from jax.stages import Compiled, Lowered
 
 from tandem_export.bundle import Bundle, GraphRecord, TensorSpec
+from tandem_export.runtime.buckets import round_graphs
 from tandem_export.runtime.executor import (
     Counters,
     Registers,
@@ -110,21 +111,9 @@ class JaxExecutor:
         for graph in (*self._prefills.values(), self._insert):
             self._load(graph)
         for kind in kinds:
-            for graph in self._graphs_of(kind, steps=steps):
+            for graph in round_graphs(self._bundle, self.batch, kind, steps=steps):
                 self._load(graph)
         self.counters.warm += self.counters.compilations - before
-
-    def _graphs_of(self, kind: RoundKind, *, steps: bool) -> list[GraphRecord]:
-        if not steps:
-            return [self._find(kind.role, gamma=kind.gamma)]
-        graphs = []
-        if kind.gamma or kind.role == "drafter":
-            graphs.append(self._find("drafter_step", width=1))
-        if kind.role != "drafter":
-            graphs.append(self._find("primary_block", width=kind.gamma + 1))
-        if kind.role == "round_router":
-            graphs.append(self._find("router"))
-        return graphs
 
     def _find(
         self, role: str, *, gamma: int | None = None, width: int | None = None

@@ -10,6 +10,7 @@ import numpy as np
 
 from tandem_export.bundle import Bundle, GraphRecord
 from tandem_export.errors import ServingError
+from tandem_export.runtime.buckets import round_graphs
 from tandem_export.runtime.executor import (
     Counters,
     Registers,
@@ -71,24 +72,13 @@ class SessionExecutor:
         """See `Executor.warm_up`; runs each signature once on the scratch slot."""
         names = ["insert", *(f"prefill_b1_t{width}" for width in self._widths)]
         for kind in kinds:
-            names += self._signatures_of(kind, steps=steps)
+            graphs = round_graphs(self._bundle, self.batch, kind, steps=steps)
+            names += [graph.name for graph in graphs]
         before = self.counters.compilations
         for name in dict.fromkeys(names):
             if name not in self._called:
                 self._run(name, warmup_inputs(self._model.signatures[name].inputs, self._scratch))
         self.counters.warm += self.counters.compilations - before
-
-    def _signatures_of(self, kind: RoundKind, *, steps: bool) -> list[str]:
-        if not steps:
-            return [self._name(kind.role, gamma=kind.gamma)]
-        names = []
-        if kind.gamma or kind.role == "drafter":
-            names.append(self._name("drafter_step", width=1))
-        if kind.role != "drafter":
-            names.append(self._name("primary_block", width=kind.gamma + 1))
-        if kind.role == "round_router":
-            names.append(self._name("router"))
-        return names
 
     def _name(self, role: str, *, gamma: int | None = None, width: int | None = None) -> str:
         return self._bundle.find(role, batch=self.batch, gamma=gamma, width=width).name
