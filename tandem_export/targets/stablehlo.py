@@ -20,6 +20,7 @@ from tandem_export.targets import checks, values
 from tandem_export.targets.errors import SerializationError
 from tandem_export.targets.mesh import Placement
 from tandem_export.targets.record import graph_record
+from tandem_export.targets.settings import jax_settings
 
 # How long the two forms are promised to be readable, in days.
 # jax.export: 6 months of backward compatibility, counted between the releases that export and load
@@ -31,7 +32,15 @@ LIFETIME_DAYS = {"jax_export": 182, "stablehlo": 5 * 365}
 # The producer that MLIR bytecode names in its header.
 _PRODUCER = re.compile(rb"StableHLO_v(\d+\.\d+\.\d+)\0")
 
-# Tracing holds the interpreter anyway, and the warning filters below are the process's.
+# What made an operation is a line of this package, named from the package on: a bundle's bytes
+# tell neither where it was built nor who called, and do not depend on them.
+_LOCATIONS = {
+    "jax_include_full_tracebacks_in_locations": False,
+    "jax_hlo_source_file_canonicalization_regex": (
+        r"^.*[/\\](?=tandem_export[/\\])|^.*[/\\]site-packages[/\\]"
+    ),
+}
+# Tracing holds the interpreter anyway, and settings and warning filters are the process's.
 _TRACING = threading.Lock()
 # Bytes of parameters from which on graphs are checked one after the other.
 _LARGE = 1 << 28
@@ -144,7 +153,7 @@ def _export_with(
         split = {"in_shardings": placed.arguments, "out_shardings": placed.results}
     jitted = jax.jit(function, donate_argnums=(1,), keep_unused=keep_unused, **split)
     try:
-        with _TRACING, warnings.catch_warnings():
+        with _TRACING, jax_settings(**_LOCATIONS), warnings.catch_warnings():
             # Which state is not donated, and why, is for the checks to say.
             warnings.filterwarnings("ignore", "Some donated buffers were not usable")
             return export.export(jitted, platforms=tuple(platforms))(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +11,7 @@ from jax import export
 
 from tandem_export.bundle import BundleWriter, TensorSpec, open_bundle
 from tandem_export.errors import ExportError
+from tandem_export.graphs import BuildOptions, plan_graphs
 from tandem_export.targets import (
     DtypeMismatchError,
     NameMismatchError,
@@ -23,6 +25,7 @@ from tandem_export.targets import (
 from tandem_export.targets.stablehlo import stablehlo_version
 from tests.bundle import sample
 from tests.targets.toy import TOY, leaf, step, with_function, with_state
+from tests.tiny import TANDEM
 
 ARGUMENTS = (
     {"primary.table": np.arange(15, dtype=np.float32).reshape(5, 3)},
@@ -226,3 +229,12 @@ def test_the_portable_module_does_not_depend_on_jax_metadata(tmp_path):
         text = str(stablehlo.deserialize_portable_artifact(context, made.stablehlo))
     assert "stablehlo.dynamic_update_slice" in text
     assert "@jit_toy_b2_t1" in text
+
+
+def test_where_the_package_lies_is_not_in_the_graphs():
+    graph = plan_graphs(TANDEM, BuildOptions(roles=("drafter_step",)))[0]
+    made = export_graph(graph, ("cpu",), check_values=False)
+    for module in (made.stablehlo, made.jax_export):
+        files = set(re.findall(rb"[\w./-]+\.py", module))
+        assert b"tandem_export/model/layers.py" in files
+        assert not [name for name in files if not name.startswith(b"tandem_export/")]

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 import tensorflow as tf
 from jax.experimental import jax2tf
@@ -19,6 +17,7 @@ from tandem_export.targets.savedmodel.method import Method
 from tandem_export.targets.savedmodel.pool import Pool
 from tandem_export.targets.savedmodel.resources import resident_state
 from tandem_export.targets.savedmodel.signatures import answer, input_specs, session_signature
+from tandem_export.targets.settings import jax_settings
 
 
 def save(
@@ -54,7 +53,8 @@ def save(
         trainable=False,
         jax2tf_kwargs={method.name: options for method in stateless},
     )
-    with _calling_convention(calling_convention):
+    # TensorFlow traces while it saves.
+    with jax_settings(jax_export_calling_convention_version=calling_convention):
         manager = ExportManager(module, [_config(m, pool, default) for m in stateless])
         state = resident_state(pool.shapes if len(stateless) < len(methods) else {})
         # Any attribute of a tf.Module is tracked.
@@ -87,15 +87,3 @@ def _config(method: Method, pool: Pool, default: str | None) -> ServingConfig:
 
 def _without_state(inputs: dict[str, tf.Tensor]) -> dict[str, dict[str, tf.Tensor]]:
     return {"inputs": inputs, "state": {}}
-
-
-@contextmanager
-def _calling_convention(version: int) -> Iterator[None]:
-    """jax.export's calling convention; TensorFlow traces while it saves, so it is process-wide."""
-    name = "jax_export_calling_convention_version"
-    before = getattr(jax.config, name)
-    jax.config.update(name, version)
-    try:
-        yield
-    finally:
-        jax.config.update(name, before)
