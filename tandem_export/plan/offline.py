@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -33,6 +34,7 @@ class CompileReport:
       source: the bundle's or the pair's name.
       libtpu: the compiler's version.
       compiler_options: what it was given.
+      seconds: how long compiling took, wall clock; answers that were kept take none.
       trials: all ways that were tried, of which `graphs` has the best, or without tuning those of
         the first form; empty if there was one way.
       chosen: of those, the best; empty without tuning.
@@ -44,6 +46,7 @@ class CompileReport:
     libtpu: str
     compiler_options: dict[str, str]
     graphs: tuple[GraphReport, ...]
+    seconds: float
     trials: tuple[Trial, ...] = ()
     chosen: tuple[Trial, ...] = ()
     estimate: str = ESTIMATE
@@ -62,6 +65,7 @@ class CompileReport:
             "libtpu": self.libtpu,
             "compiler_options": self.compiler_options,
             "estimate": self.estimate,
+            "seconds": self.seconds,
             "problems": self.problems,
             "graphs": [graph.to_dict() for graph in self.graphs],
             "trials": [trial.to_dict(self.target) for trial in self.trials],
@@ -145,6 +149,7 @@ def _report(
     progress: Progress | None,
     tune: bool,
 ) -> CompileReport:
+    start = time.perf_counter()
     trials = try_all(forms, options, VMEM if tune else VMEM[:1], progress)
     chosen = choose(trials, options.target) if tune else []
     graphs = chosen or [trial for trial in trials if trial.form == next(iter(forms))]
@@ -154,6 +159,7 @@ def _report(
         libtpu=require_libtpu(),
         compiler_options=dict(options.compiler),
         graphs=tuple(trial.report for trial in graphs),
+        seconds=time.perf_counter() - start,
         trials=tuple(trials) if len(trials) > len(graphs) else (),
         chosen=tuple(chosen),
     )

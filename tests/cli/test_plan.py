@@ -68,6 +68,7 @@ def test_compile_keeps_its_report_in_the_manifest(tmp_path: Path, monkeypatch) -
     assert given and given == values["compiler_options"]
     again = json.loads(run("compile", tmp_path / "bundle", *options, "--json").stdout)
     assert again["graphs"][0]["cached"] is True
+    assert 0 < again["seconds"] < values["seconds"]
 
 
 def test_tuning_is_kept_for_the_runtime(tmp_path: Path, monkeypatch) -> None:
