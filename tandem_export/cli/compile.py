@@ -139,7 +139,7 @@ def _trials(found: Any) -> Any:
         ">kernels",
         ">estimated ms",
         ">seconds",
-        "",
+        "chosen",
     )
     return make_table("Tried", columns, rows)
 
