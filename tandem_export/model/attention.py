@@ -109,10 +109,12 @@ def at_once(shape: tuple[int, ...], K: int, S: int) -> tuple[int, int]:
 
     Heads are divided first: a piece of them reads its own part of the cache, while for a second
     piece of queries the TPU compiler writes the cache back. Under an abstract mesh the chips share
-    the heads, and a piece of them would be some chips' alone.
+    heads that divide, and a piece of them would be some chips' alone; of others (more than one)
+    each chip computes all (`tandem_export/sharding.py`).
     """
     B, T, N, _ = shape
     chips = jax.sharding.get_abstract_mesh().size or 1
+    chips = 1 if K > 1 and K % chips else chips
     pieces = -(-4 * B * T * N * S // (_SCORES_AT_ONCE * chips))
     if pieces == 1 or T <= _LEAST_QUERIES:
         return K, T

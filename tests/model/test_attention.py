@@ -138,11 +138,19 @@ def test_what_attends_at_once(shape, K, S, want):
     assert at_once(shape, K, S) == want
 
 
-@pytest.mark.parametrize(("S", "want"), [(8192, (8, 256)), (16384, (8, 128))])
-def test_heads_that_chips_share_stay_together(S, want):
+@pytest.mark.parametrize(
+    ("K", "S", "want"),
+    [
+        (8, 8192, (8, 256)),  # 32 MiB of scores on each of 8 chips
+        (8, 16384, (8, 128)),
+        (1, 8192, (1, 256)),  # its queries are shared
+        (4, 2048, (2, 256)),  # does not divide: every chip has 64 MiB
+    ],
+)
+def test_heads_that_chips_share_stay_together(K, S, want):
     mesh = jax.sharding.AbstractMesh((8,), ("chips",))
     with jax.sharding.use_abstract_mesh(mesh):
-        assert at_once((1, 256, 32, 128), 8, S) == want
+        assert at_once((1, 256, 32, 128), K, S) == want
 
 
 @pytest.mark.parametrize(
