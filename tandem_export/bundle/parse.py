@@ -9,6 +9,7 @@ from typing import Any
 
 import jsonschema
 
+from tandem_export.bundle.layout import MANIFEST
 from tandem_export.bundle.manifest import (
     FORMAT_VERSION,
     CheckpointRecord,
@@ -19,6 +20,7 @@ from tandem_export.bundle.manifest import (
     TensorSpec,
 )
 from tandem_export.errors import BundleError
+from tandem_export.storage import parse_json
 
 
 @cache
@@ -35,10 +37,7 @@ def parse_manifest(data: bytes) -> Manifest:
       BundleError: not JSON, of another format version, or against the schema; the text names the
         place in the file.
     """
-    try:
-        values = json.loads(data)
-    except ValueError as error:
-        raise BundleError(f"manifest.json is not JSON: {error}. Rebuild the bundle.") from error
+    values = parse_json(data, name=MANIFEST, error=BundleError)
     version = values.get("format_version") if isinstance(values, dict) else None
     if version != FORMAT_VERSION:
         hint = "Rebuild the bundle with this version of tandem-export, or read it with its own."

@@ -13,6 +13,7 @@ from tandem_export.checkpoint.record import Vocabulary, naming, read_text
 from tandem_export.checkpoint.schema import SCHEMA_VERSION, validate
 from tandem_export.config import TandemConfig, from_dict, to_dict
 from tandem_export.errors import CheckpointError
+from tandem_export.storage import parse_json
 
 DOCUMENT_NAME = "tandem.json"
 
@@ -43,20 +44,13 @@ class Document:
         )
 
 
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
-
-
-def parse(text: str) -> Document:
-    """A document from its text.
+def parse(text: str, name: str = DOCUMENT_NAME) -> Document:
+    """A document from its text; `name` is that of its file.
 
     Raises:
       CheckpointError: not JSON, another schema version, a breach of the schema or of a config rule.
     """
-    try:
-        values = json.loads(text, parse_constant=_no_constant)
-    except ValueError as error:
-        raise CheckpointError(f"not a JSON document: {error}. Got: {text[:40]!r}") from error
+    values = parse_json(text, name=name, error=CheckpointError)
     validate(values)
     vocabulary = values["vocabulary"]
     return Document(
@@ -75,7 +69,7 @@ def read_document(path: Path) -> Document:
       CheckpointError: as `parse`, naming the file; or it is not UTF-8.
     """
     with naming(path.name):
-        return parse(read_text(path))
+        return parse(read_text(path), path.name)
 
 
 def render(document: Document) -> str:

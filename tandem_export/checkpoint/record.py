@@ -10,29 +10,28 @@ from typing import Any
 
 import numpy as np
 
+from tandem_export import storage
 from tandem_export.config import TandemConfig
 from tandem_export.errors import CheckpointError, ConfigError
 
 
 @contextmanager
 def naming(file: str) -> Iterator[None]:
-    """Puts the file's name in front of the errors raised inside."""
+    """Puts the file's name in front of the errors raised inside, unless it stands there already."""
     try:
         yield
     except (CheckpointError, ConfigError) as error:
-        raise CheckpointError(f"`{file}`: {error}") from error
+        name = f"`{file}`: "
+        raise CheckpointError(f"{name}{str(error).removeprefix(name)}") from error
 
 
 def read_text(path: Path) -> str:
     """The text of a UTF-8 file, newlines as they are (hashes are of bytes).
 
     Raises:
-      CheckpointError: it is not UTF-8.
+      CheckpointError: as `storage.read_text`.
     """
-    try:
-        return path.read_bytes().decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise CheckpointError(f"not UTF-8 text: {error}") from error
+    return storage.read_text(path, error=CheckpointError)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,33 @@
+"""Reading files that somebody else wrote: regular ones only, of bounded size, into checked values.
+
+Knows the errors alone; checkpoint, bundle and importing read through it. Each function takes the
+class of error that it raises, and names the file in the text.
+"""
+
+from tandem_export.storage.files import (
+    TEXT_LIMIT,
+    open_regular,
+    read_bytes,
+    read_text,
+    refuse_pointer,
+)
+from tandem_export.storage.json_text import (
+    JSON_DEPTH,
+    JSON_LIMIT,
+    parse_json,
+    read_json,
+    read_json_object,
+)
+
+__all__ = [
+    "JSON_DEPTH",
+    "JSON_LIMIT",
+    "TEXT_LIMIT",
+    "open_regular",
+    "parse_json",
+    "read_bytes",
+    "read_json",
+    "read_json_object",
+    "read_text",
+    "refuse_pointer",
+]
