@@ -17,23 +17,10 @@ from tokenizers import (
 
 from tandem_export.errors import CheckpointError
 from tandem_export.tokenizer.pieces import Kind, Pieces, put_before, to_tokenizer_json
+from tandem_export.tokenizer.splits import WORD_SPLITS
 from tandem_export.tokenizer.text import Text
 
 _KEY = "tokenizer.ggml."
-_WORDS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+"
-_REST = r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-_UPPER, _LOWER = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
-# How byte-level vocabularies split a text into words, by `tokenizer.ggml.pre`.
-_SPLITS = {
-    "llama-bpe": rf"{_WORDS}|\p{{N}}{{1,3}}|{_REST}",
-    "qwen2": rf"{_WORDS}|\p{{N}}|{_REST}",
-    "tekken": (
-        rf"[^\r\n\p{{L}}\p{{N}}]?{_UPPER}*{_LOWER}+|[^\r\n\p{{L}}\p{{N}}]?{_UPPER}+{_LOWER}*|\p{{N}}"
-        r"| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-    ),
-}
-_WHOLE_WORDS = ("llama-bpe", "tekken")  # a word that is a token is taken as it is
-_BEGINS = ("llama-bpe", "tekken")  # with a begin token where the file does not say
 # Tokens that end a turn, whatever the file calls its end token; llama.cpp stops at them, too.
 _END_TEXTS = ("<end_of_turn>", "<|eot_id|>", "<|eom_id|>", "<|im_end|>", "<|endoftext|>")
 _END_KEYS = ("eos_token_id", "eot_token_id", "eom_token_id")
@@ -89,28 +76,29 @@ def _scored(fields: Mapping[str, Any]) -> str:
 
 def _byte_level(fields: Mapping[str, Any]) -> str:
     """A byte-level BPE with its merges."""
-    split = fields.get(f"{_KEY}pre")
-    if split not in _SPLITS:
-        raise CheckpointError(f"`{_KEY}pre` must be one of {sorted(_SPLITS)}. Got: {split!r}")
+    name = fields.get(f"{_KEY}pre")
+    if name not in WORD_SPLITS:
+        raise CheckpointError(f"`{_KEY}pre` must be one of {sorted(WORD_SPLITS)}. Got: {name!r}")
+    split = WORD_SPLITS[name]
     tokens, kinds = fields[f"{_KEY}tokens"], fields[f"{_KEY}token_type"]
     tokenizer = Tokenizer(
         models.BPE(
             vocab={text: token for token, text in enumerate(tokens)},
             merges=[_pair(line) for line in fields[f"{_KEY}merges"]],
-            ignore_merges=split in _WHOLE_WORDS,
+            ignore_merges=split.whole_words,
         )
     )
-    if split == "qwen2":
+    if split.composed:
         tokenizer.normalizer = normalizers.NFC()
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
-            pre_tokenizers.Split(Regex(_SPLITS[split]), "isolated"),
+            *(pre_tokenizers.Split(Regex(each), "isolated") for each in split.patterns),
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.add_tokens(_added(tokens, kinds))
-    put_before(tokenizer, _begin(fields, split in _BEGINS))
+    put_before(tokenizer, _begin(fields, split.begins))
     return tokenizer.to_str()
 
 

@@ -90,7 +90,7 @@ def test_special_tokens() -> None:
     ("changed", "message"),
     [
         ({"model": "t5"}, r"`tokenizer.ggml.model` must be one of \['gpt2', 'llama'\]. Got: 't5'"),
-        ({"pre": "x"}, r"must be one of \['llama-bpe', 'qwen2', 'tekken'\]. Got: 'x'"),
+        ({"pre": "x"}, r"must be one of \[.*'llama-bpe', .*'smollm', .*\]. Got: 'x'"),
     ],
     ids=["model", "pre"],
 )
