@@ -9,6 +9,8 @@ DEMO := build/demo-bundle
 BASELINE := build/demo-independent
 # The demo in the forms that every engine in this process runs.
 ENGINES := build/demo-engines
+# transformers and torch, which the tests do without.
+REFERENCE := build/reference-venv
 # A random pair of 22 M parameters.
 PAIR := build/pair-22m
 # The demo model was trained on 256 positions.
@@ -20,7 +22,7 @@ ALL_FORMS := --threads 1 --executors jax,onnxruntime,onnxruntime:mapped,openvino
 ONE_THREAD := XLA_FLAGS=--xla_cpu_multi_thread_eigen=false
 SOURCES := $(shell find tandem_export -type f -not -path '*/__pycache__/*')
 
-.PHONY: demo test test-slow lint bench bench-onnx train-demo
+.PHONY: demo test test-slow lint bench bench-onnx train-demo goldens
 
 # Builds the demo bundle from the embedded checkpoint, once per change of the sources, and shows it:
 # code that the model writes, the speed ratio, acceptance by position, parity.
@@ -45,6 +47,10 @@ bench: $(DEMO)/manifest.json $(BASELINE)/manifest.json $(ENGINES)/manifest.json
 	$(ONE_THREAD) $(BIN)/tandem-export bench-executors $(ENGINES) $(ALL_FORMS) --out build/bench-executors.json
 	$(BIN)/tandem-export plan 8b --target v5e-4 --json > build/plan.json
 	$(BIN)/tandem-export compile $(DEMO) --target v5e --no-reuse --out build/compile.json
+
+# What tests/importing compares imported models with: logits that transformers and torch compute.
+goldens: $(REFERENCE)/.stamp
+	$(REFERENCE)/bin/python -m tests.importing.reference
 
 # What docs/onnx.md says of the larger pair.
 bench-onnx: $(PAIR)/float32/manifest.json $(PAIR)/bfloat16/manifest.json $(PAIR)/int8/manifest.json
@@ -78,6 +84,11 @@ $(PAIR)/bfloat16/manifest.json: ARITHMETIC = --dtype bfloat16
 $(PAIR)/int8/manifest.json: ARITHMETIC = --quantize int8
 $(PAIR)/%/manifest.json: $(PAIR)/checkpoint/tandem.json $(SOURCES)
 	$(BIN)/tandem-export build $(<D) --out $(@D) $(ARITHMETIC) $(ENGINE_FORMS)
+
+$(REFERENCE)/.stamp: pyproject.toml
+	test -x $(REFERENCE)/bin/python || $(PYTHON) -m venv $(REFERENCE)
+	$(REFERENCE)/bin/python -m pip install --quiet --editable '.[reference]'
+	touch $@
 
 $(DEMO_STAMP): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv

@@ -1,134 +1,101 @@
-"""Small random models that `transformers` makes, saved as folders; needs torch."""
+"""Small models as Hugging Face folders, and what `transformers` computes with them.
+
+`goldens/NAME/` holds what only `transformers` can tell: the `config.json` that it writes, the names
+and shapes of the tensors that it stores, and the logits. `make goldens` renews them in an
+environment of its own; the tests need neither `transformers` nor torch. The weights are drawn here,
+from the tensors' names.
+"""
 
 from __future__ import annotations
 
-import os
+import hashlib
+import json
+import shutil
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
 import numpy as np
+from safetensors.numpy import load_file, save_file
 
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
+from tests.importing.catalogue import MODELS, SIZES
 
-SIZES: dict[str, Any] = {
-    "vocab_size": 96,
-    "hidden_size": 32,
-    "intermediate_size": 48,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "eos_token_id": 2,
-    "bos_token_id": 1,
-    "pad_token_id": 0,
-}
-LLAMA3 = {
-    "rope_type": "llama3",
-    "rope_theta": 500.0,
-    "factor": 8.0,
-    "low_freq_factor": 1.0,
-    "high_freq_factor": 4.0,
-    "original_max_position_embeddings": 16,
-}
-LINEAR = {"rope_type": "linear", "factor": 8.0, "rope_theta": 1000.0}
-# family -> (configuration class, what differs from SIZES)
-MODELS: dict[str, tuple[str, dict[str, Any]]] = {
-    "llama2": ("LlamaConfig", {}),
-    "llama3": (
-        "LlamaConfig",
-        {"rope_parameters": LLAMA3, "tie_word_embeddings": True, "rms_norm_eps": 1e-5},
-    ),
-    "llama3.1": (
-        "LlamaConfig",
-        {"rope_parameters": LLAMA3 | {"original_max_position_embeddings": 8192, "rope_theta": 5e5}},
-    ),
-    "llama-biases": ("LlamaConfig", {"attention_bias": True, "mlp_bias": True, "head_dim": 12}),
-    "mistral": ("MistralConfig", {"sliding_window": 5, "head_dim": 12}),
-    "qwen2.5": ("Qwen2Config", {"rope_parameters": {"rope_type": "default", "rope_theta": 5e3}}),
-    "qwen2.5-window": (
-        "Qwen2Config",
-        {"use_sliding_window": True, "sliding_window": 5, "max_window_layers": 1},
-    ),
-    "qwen3": ("Qwen3Config", {"head_dim": 12, "tie_word_embeddings": True}),
-    "gemma2": (
-        "Gemma2Config",
-        {
-            "head_dim": 12,
-            "sliding_window": 5,
-            "query_pre_attn_scalar": 20,
-            "attn_logit_softcapping": 1.5,
-            "final_logit_softcapping": 2.0,
-        },
-    ),
-    "gemma3": (
-        "Gemma3TextConfig",
-        {
-            "head_dim": 12,
-            "sliding_window": 5,
-            "num_hidden_layers": 7,
-            "query_pre_attn_scalar": 20,
-            "rope_parameters": {
-                "full_attention": LINEAR,
-                "sliding_attention": {"rope_type": "default", "rope_theta": 100.0},
-            },
-        },
-    ),
-}
+GOLDENS = Path(__file__).parent / "goldens"
+FACTS = GOLDENS / "facts.json"
+T, BLOCK = 12, 4
+# `RandomState` draws the same numbers with every version of numpy; new generators may not.
+TOKENS = np.random.RandomState(0).randint(3, SIZES["vocab_size"], (2, T)).astype(np.int32)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Reference:
+    """Logits of `TOKENS`, `[B, T, V]` float32.
+
+    Attributes:
+      at_once: all tokens in one call.
+      in_blocks: `BLOCK` tokens a call, over the model's cache.
+    """
+
+    at_once: np.ndarray
+    in_blocks: np.ndarray
 
 
 @cache
-def make(name: str) -> Any:
-    """The model, float32, with weights large enough that every part of it matters."""
-    import torch
-    import transformers
-
-    kind, own = MODELS[name]
-    config = getattr(transformers, kind)(**SIZES | own)
-    config._attn_implementation = "eager"  # the others leave soft-capping out
-    torch.manual_seed(0)
-    model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-    model.eval()
-    with torch.no_grad():
-        for part, value in model.named_parameters():
-            _randomise(part, value)
-    return model
+def tensors(name: str) -> dict[str, np.ndarray]:
+    """The weights, float32, large enough that every part of the model matters."""
+    listing = json.loads((GOLDENS / name / "tensors.json").read_text(encoding="utf-8"))
+    return {key: _draw(key, **entry) for key, entry in listing.items()}
 
 
-def _randomise(name: str, value: Any) -> None:
-    if value.ndim == 1:
-        value.add_(value.new_empty(value.shape).normal_(0, 0.3))
-    elif "embed" in name:
-        value.normal_(0, 0.5)
-    else:
-        value.normal_(0, 1.2 * value.shape[1] ** -0.5)
+def _draw(name: str, shape: list[int], initial: float) -> np.ndarray:
+    """Uniform values: their bits depend on no mathematical library, those of normal ones do."""
+    seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "little")
+    unit = np.random.RandomState(seed).random_sample(shape) * 2 - 1
+    if len(shape) == 1:
+        return (initial + 0.5 * unit).astype(np.float32)
+    scale = 0.9 if "embed" in name else 2.0 * shape[1] ** -0.5
+    return (scale * unit).astype(np.float32)
 
 
 @cache
-def folder(name: str, shard: str = "5GB") -> Path:
+def folder(name: str, shards: int = 1) -> Path:
     """The model as `save_pretrained` writes it."""
     path = Path(mkdtemp(prefix=f"{name}-"))
-    make(name).save_pretrained(path, max_shard_size=shard)
+    shutil.copy(GOLDENS / name / "config.json", path)
+    files = [f"model-{i + 1:05}-of-{shards:05}.safetensors" for i in range(shards)]
+    files = ["model.safetensors"] if shards == 1 else files
+    place = {key: files[i % shards] for i, key in enumerate(tensors(name))}
+    for file in files:
+        save_file({k: v for k, v in tensors(name).items() if place[k] == file}, path / file)
+    if shards > 1:
+        index = json.dumps({"metadata": {}, "weight_map": place})
+        (path / "model.safetensors.index.json").write_text(index, encoding="utf-8")
     return path
 
 
-def logits(name: str, tokens: np.ndarray) -> np.ndarray:
-    """Logits `[B, T, V]` of `tokens` `[B, T]`, float32."""
-    import torch
+def inputs_hash(name: str) -> str:
+    """The sha256 of all that the logits follow from: settings, `config.json`, weights, tokens."""
+    digest = hashlib.sha256(json.dumps(MODELS[name], sort_keys=True).encode())
+    digest.update((GOLDENS / name / "config.json").read_bytes())
+    for key, values in sorted(tensors(name).items()):
+        digest.update(key.encode() + values.tobytes())
+    digest.update(TOKENS.tobytes() + bytes([BLOCK]))
+    return digest.hexdigest()
 
-    with torch.no_grad():
-        return make(name)(torch.tensor(tokens)).logits.numpy()
+
+def facts() -> dict[str, Any]:
+    """Versions that the goldens were computed with, and hashes of their inputs."""
+    return json.loads(FACTS.read_text(encoding="utf-8"))
 
 
-def cached_logits(name: str, tokens: np.ndarray, width: int) -> np.ndarray:
-    """The same, block by block over the model's own cache."""
-    import torch
+def reference(name: str) -> Reference:
+    """The committed logits.
 
-    past, out = None, []
-    with torch.no_grad():
-        for at in range(0, tokens.shape[1], width):
-            block = torch.tensor(tokens[:, at : at + width])
-            done = make(name)(block, past_key_values=past, use_cache=True)
-            past = done.past_key_values
-            out.append(done.logits.numpy())
-    return np.concatenate(out, 1)
+    Raises:
+      AssertionError: they are of other inputs than today's.
+    """
+    stale = f"tests/importing/goldens/{name} is not of today's inputs: run `make goldens`"
+    assert facts()["inputs"].get(name) == inputs_hash(name), stale
+    return Reference(**load_file(GOLDENS / name / "logits.safetensors"))

@@ -8,8 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("torch", reason="the models are made by transformers (the dev extra)")
-pytest.importorskip("transformers", reason="the models are made by transformers (the dev extra)")
 gguf = pytest.importorskip("gguf", reason="needs the package gguf (the extra `import`)")
 
 from tandem_export.errors import CheckpointError  # noqa: E402

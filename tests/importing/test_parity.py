@@ -1,4 +1,4 @@
-"""Imported models compute what `transformers` computes with them."""
+"""Imported models compute what `transformers` computes with them (tests/importing/models.py)."""
 
 from __future__ import annotations
 
@@ -14,14 +14,10 @@ from tandem_export.graphs import BuildOptions
 from tandem_export.importing import Source, read_source
 from tests.graphs.harness import Pair
 from tests.importing import models
+from tests.importing.models import BLOCK, TOKENS, T
 from tests.tiny import alone
 
-pytest.importorskip("torch", reason="parity with transformers needs torch (the dev extra)")
-pytest.importorskip("transformers", reason="parity with transformers needs it (the dev extra)")
-
-T, BLOCK = 12, 4
 TOLERANCE = 2e-4
-TOKENS = np.random.default_rng(0).integers(3, 96, (2, T)).astype(np.int32)
 
 
 @cache
@@ -54,19 +50,30 @@ def own_logits(source: Source, width: int) -> np.ndarray:
 
 @pytest.mark.parametrize("name", models.MODELS)
 def test_logits_are_those_of_transformers(name: str) -> None:
-    source = read_source(str(models.folder(name)), "primary")
-    want = models.logits(name, TOKENS)
-    assert want.std() > 0.3, "flat logits prove nothing"
-    assert np.abs(own_logits(source, T) - want).max() < TOLERANCE
-    cached = own_logits(source, BLOCK)
-    assert np.abs(cached - models.cached_logits(name, TOKENS, BLOCK)).max() < TOLERANCE
+    source, want = read_source(str(models.folder(name)), "primary"), models.reference(name)
+    assert want.at_once.std() > 0.3, "flat logits prove nothing"
+    assert np.abs(own_logits(source, T) - want.at_once).max() < TOLERANCE
+    assert np.abs(own_logits(source, BLOCK) - want.in_blocks).max() < TOLERANCE
 
 
 @pytest.mark.parametrize("name", ["llama3", "gemma3"])
 def test_shards_are_read_like_one_file(name: str) -> None:
-    folder: Path = models.folder(name, "20kB")
-    assert len(list(folder.glob("*.safetensors"))) > 1
+    folder: Path = models.folder(name, 3)
+    assert len(list(folder.glob("*.safetensors"))) == 3
     one, many = (read_source(str(path), "primary") for path in (models.folder(name), folder))
     assert one.config == many.config and set(one.tensors) == set(many.tensors)
     for key, tensor in one.tensors.items():
         assert (np.asarray(tensor) == np.asarray(many.tensors[key])).all()
+
+
+def test_goldens_are_of_the_models_that_are_listed() -> None:
+    assert set(models.facts()["inputs"]) == set(models.MODELS)
+    assert {path.name for path in models.GOLDENS.iterdir() if path.is_dir()} == set(models.MODELS)
+    assert {"transformers", "torch"} <= set(models.facts()["versions"])
+
+
+def test_a_golden_of_other_inputs_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    kind, settings = models.MODELS["llama2"]
+    monkeypatch.setitem(models.MODELS, "llama2", (kind, settings | {"rms_norm_eps": 1e-5}))
+    with pytest.raises(AssertionError, match="goldens/llama2 is not of today's inputs"):
+        models.reference("llama2")

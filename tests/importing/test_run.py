@@ -10,9 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-pytest.importorskip("torch", reason="the models are made by transformers (the dev extra)")
-pytest.importorskip("transformers", reason="the models are made by transformers (the dev extra)")
-
 from tandem_export.checkpoint import read_checkpoint, write_checkpoint
 from tandem_export.checkpoint.orbax import write_orbax
 from tandem_export.config import RouterConfig, to_dict
