@@ -2,6 +2,9 @@ PYTHON ?= python3
 # With libtpu installed, jax would look for a TPU first, and complain.
 export JAX_PLATFORMS ?= cpu
 BIN := .venv/bin
+TEST_EXTRAS := dev openvino plan tpu train
+comma := ,
+space := $(subst ,, )
 STAMP := .venv/.stamp
 # The demo needs one target of three, which installs in a fraction of the time.
 DEMO_STAMP := .venv/.demo-stamp
@@ -22,7 +25,7 @@ ALL_FORMS := --threads 1 --executors jax,onnxruntime,onnxruntime:mapped,openvino
 ONE_THREAD := XLA_FLAGS=--xla_cpu_multi_thread_eigen=false
 SOURCES := $(shell find tandem_export -type f -not -path '*/__pycache__/*')
 
-.PHONY: demo test test-slow lint bench bench-onnx train-demo goldens
+.PHONY: demo test test-slow test-latest test-lowest lint lock bench bench-onnx train-demo goldens
 
 # Builds the demo bundle from the embedded checkpoint, once per change of the sources, and shows it:
 # code that the model writes, the speed ratio, acceptance by position, parity.
@@ -90,13 +93,41 @@ $(REFERENCE)/.stamp: pyproject.toml
 	$(REFERENCE)/bin/python -m pip install --quiet --editable '.[reference]'
 	touch $@
 
-$(DEMO_STAMP): pyproject.toml
+# Every package comes from a lock with hashes: these commands install the same versions in years.
+INSTALL := $(BIN)/python -m pip install --quiet
+LOCKED := --require-hashes --no-deps
+
+$(DEMO_STAMP): pyproject.toml requirements/demo.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --editable '.[stablehlo]'
+	$(INSTALL) $(LOCKED) --requirement requirements/demo.txt
+	$(INSTALL) --no-deps --no-build-isolation --editable .
 	touch $@
 
-# tensorflow-serving-api asks for `tensorflow`; `tensorflow-cpu` is the same for it.
-$(STAMP): $(DEMO_STAMP)
-	$(BIN)/python -m pip install --quiet --editable '.[dev,openvino,plan,tpu,train]' grpcio
-	$(BIN)/python -m pip install --quiet --no-deps 'tensorflow-serving-api>=2.21'
+$(STAMP): $(DEMO_STAMP) requirements/test.txt requirements/no-deps.txt
+	$(INSTALL) $(LOCKED) --requirement requirements/test.txt --requirement requirements/no-deps.txt
 	touch $@
+
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --custom-compile-command 'make lock' --upgrade
+
+# The newest versions that pyproject.toml allows, one set for both commands: what the demo installs is
+# part of what the tests install.
+lock: $(STAMP)
+	$(COMPILE) pyproject.toml requirements/backend.in $(TEST_EXTRAS:%=--extra %) \
+		--output-file requirements/test.txt
+	$(COMPILE) pyproject.toml requirements/backend.in --extra stablehlo --constraint requirements/test.txt \
+		--output-file requirements/demo.txt
+	$(COMPILE) requirements/no-deps.in --no-deps --output-file requirements/no-deps.txt
+
+# The tests with the newest and with the oldest versions that pyproject.toml allows, each in an
+# environment of its own; `make test-latest PYTHON=python3.13` takes another interpreter.
+test-latest: RESOLUTION := highest
+test-lowest: RESOLUTION := lowest-direct
+test-latest test-lowest: $(STAMP)
+	$(BIN)/uv venv --quiet --clear --seed --python $(PYTHON) build/$@
+	$(BIN)/uv pip install --quiet --python build/$@ --resolution $(RESOLUTION) \
+		--requirement requirements/backend.in --editable '.[$(subst $(space),$(comma),$(TEST_EXTRAS))]'
+	$(BIN)/uv pip install --quiet --python build/$@ --resolution $(RESOLUTION) --no-deps \
+		--requirement requirements/no-deps.in
+	$(BIN)/uv pip freeze --python build/$@ > build/$@-versions.txt
+	build/$@/bin/python -m pytest -n 2 --dist loadfile -m "not slow"
