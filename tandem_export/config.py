@@ -8,11 +8,16 @@ feed-forward width, `V` vocabulary, `L` layers.
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
 from tandem_export.errors import ConfigError
+
+# Larger than any model's; what is larger still is a damaged file, and would take hours to refuse.
+_LARGEST = 2**26
+_DEEPEST = 2048
 
 
 def _require(ok: bool, name: str, rule: str, got: object) -> None:
@@ -24,36 +29,66 @@ def _require(ok: bool, name: str, rule: str, got: object) -> None:
 class RopeConfig:
     """Rotary embedding, split-half layout.
 
-    `local_theta` is the base of sliding-window layers (Gemma 3); they are never scaled.
-    `linear` divides positions by `factor`; `llama3` is the frequency-dependent rule of Llama 3.1
-    (arXiv 2407.21783, section 3.4.1 and the released configuration).
+    Attributes:
+      theta: the base of the frequencies.
+      local_theta: the base of sliding-window layers (Gemma 3); they are never scaled.
+      scaling: `linear` divides positions by `factor`; `llama3` is the frequency-dependent rule of
+        Llama 3.1 (arXiv 2407.21783, section 3.4.1 and the released configuration); `yarn` is that
+        of arXiv 2309.00071, section 3.2; `dynamic` raises theta with the position ("NTK").
+      factor: how many times longer the texts are than those of `original_positions`.
+      low_freq_factor, high_freq_factor: where `llama3` begins and ends to scale.
+      original_positions: of the training before the scaling; `llama3`, `yarn` and `dynamic` use it.
+      beta_fast, beta_slow: turns within `original_positions`, between which `yarn` blends.
+      round_band: whether `yarn` rounds the band of blended pairs outwards to whole pairs.
+      attention_factor: on rotated queries and keys (`yarn`).
+      rotary_size: how many of a head's values are rotated, the first ones; None is all.
     """
 
     theta: float = 10_000.0
     local_theta: float | None = None
-    scaling: Literal["none", "linear", "llama3"] = "none"
+    scaling: Literal["none", "linear", "llama3", "yarn", "dynamic"] = "none"
     factor: float = 1.0
     low_freq_factor: float = 1.0
     high_freq_factor: float = 4.0
     original_positions: int = 8192
+    beta_fast: float = 32.0
+    beta_slow: float = 1.0
+    round_band: bool = True
+    attention_factor: float = 1.0
+    rotary_size: int | None = None
 
     def __post_init__(self) -> None:
-        _require(self.theta > 0, "rope.theta", "positive", self.theta)
+        for name in ("theta", "attention_factor"):
+            value = getattr(self, name)
+            _require(0 < value < math.inf, f"rope.{name}", "positive", value)
         _require(
-            self.local_theta is None or self.local_theta > 0,
+            self.local_theta is None or 0 < self.local_theta < math.inf,
             "rope.local_theta",
             "None or positive",
             self.local_theta,
         )
-        _require(self.factor >= 1, "rope.factor", "at least 1", self.factor)
-        _require(
-            self.high_freq_factor > self.low_freq_factor > 0,
-            "rope.high_freq_factor",
-            f"above low_freq_factor = {self.low_freq_factor}, and that above 0",
-            self.high_freq_factor,
-        )
-        kinds = ("none", "linear", "llama3")
+        _require(1 <= self.factor < math.inf, "rope.factor", "at least 1", self.factor)
+        for low, high in (("low_freq_factor", "high_freq_factor"), ("beta_slow", "beta_fast")):
+            least, most = getattr(self, low), getattr(self, high)
+            rule = f"above {low} = {least}, and that above 0"
+            _require(0 < least < most < math.inf, f"rope.{high}", rule, most)
+        kinds = ("none", "linear", "llama3", "yarn", "dynamic")
         _require(self.scaling in kinds, "rope.scaling", f"one of {kinds}", self.scaling)
+        _require(
+            1 <= self.original_positions <= _LARGEST,
+            "rope.original_positions",
+            f"within 1 .. {_LARGEST}",
+            self.original_positions,
+        )
+        _require(
+            self.scaling != "yarn" or self.theta > 1, "rope.theta", "above 1 for yarn", self.theta
+        )
+        _require(
+            self.rotary_size is None or (self.rotary_size >= 2 and self.rotary_size % 2 == 0),
+            "rope.rotary_size",
+            "None, or even and at least 2",
+            self.rotary_size,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,13 +140,22 @@ class DecoderConfig:
             "head_size",
             "ff_size",
         ):
-            _require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
+            value, most = getattr(self, name), _DEEPEST if name == "num_layers" else _LARGEST
+            _require(1 <= value <= most, name, f"within 1 .. {most}", value)
         _require(self.head_size % 2 == 0, "head_size", "even (rotary embedding)", self.head_size)
         _require(
             self.num_heads % self.num_kv_heads == 0,
             "num_heads",
             f"a multiple of num_kv_heads = {self.num_kv_heads}",
             self.num_heads,
+        )
+        rotary = self.rotary_size
+        _require(rotary <= self.head_size, "rope.rotary_size", f"at most {self.head_size}", rotary)
+        _require(
+            self.rope.scaling != "dynamic" or rotary > 2,
+            "rope.rotary_size",
+            "above 2 with dynamic scaling",
+            rotary,
         )
         kinds = ("silu", "gelu_tanh")
         _require(self.activation in kinds, "activation", f"one of {kinds}", self.activation)
@@ -121,14 +165,23 @@ class DecoderConfig:
             "None, or at least 1 with a `window_pattern` that has a local layer",
             (self.sliding_window, self.window_pattern),
         )
-        for name in ("attention_softcap", "logit_softcap"):
-            cap = getattr(self, name)
-            _require(cap is None or cap > 0, name, "None or positive", cap)
+        for name in ("attention_softcap", "logit_softcap", "query_scale"):
+            value = getattr(self, name)
+            _require(value is None or 0 < value < math.inf, name, "None or positive", value)
+        _require(0 <= self.norm_eps < math.inf, "norm_eps", "at least 0", self.norm_eps)
+        scale = self.embedding_scale
+        _require(0 < scale < math.inf, "embedding_scale", "positive", scale)
 
     @cached_property
     def scale(self) -> float:
         """The factor on q k^T."""
         return self.head_size**-0.5 if self.query_scale is None else self.query_scale
+
+    @property
+    def rotary_size(self) -> int:
+        """How many of a head's values are rotated."""
+        size = self.rope.rotary_size
+        return self.head_size if size is None else size
 
     def is_local(self, layer: int) -> bool:
         """Whether `layer` attends within the sliding window only."""
@@ -222,9 +275,21 @@ class TandemConfig:
         return self.kind == "tandem"
 
 
+# Fields that came after the first checkpoints: they are left out where they have their defaults, so
+# that readers without them read what they can compute.
+_ADDED = ("beta_fast", "beta_slow", "round_band", "attention_factor", "rotary_size")
+_LEFT_OUT = {
+    field.name: field.default for field in dataclasses.fields(RopeConfig) if field.name in _ADDED
+}
+
+
 def to_dict(config: Any) -> dict[str, Any]:
-    """A config as plain JSON values; every field is written, defaults too."""
-    return dataclasses.asdict(config)
+    """Returns a config as plain JSON values: every field but the `_ADDED` ones at defaults."""
+    return dataclasses.asdict(config, dict_factory=_without_left_out)
+
+
+def _without_left_out(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    return {n: value for n, value in pairs if n not in _LEFT_OUT or value != _LEFT_OUT[n]}
 
 
 def _build(cls: type, values: dict[str, Any], where: str, nested: dict[str, type]) -> Any:

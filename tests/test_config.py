@@ -34,6 +34,13 @@ def test_every_field_is_written():
     assert to_dict(TANDEM)["primary"]["rope"]["theta"] == 50.0
 
 
+def test_later_fields_are_left_out_where_they_have_their_defaults():
+    rope = to_dict(alone(FAMILIES["yarn"]))["primary"]["rope"]
+    assert rope["beta_fast"] == 4.0 and rope["attention_factor"] == 1.25
+    assert not {"beta_slow", "round_band", "rotary_size"} & rope.keys()
+    assert not {"beta_fast", "attention_factor"} & to_dict(TANDEM)["primary"]["rope"].keys()
+
+
 def test_configs_are_frozen_and_hashable():
     assert hash(TANDEM) == hash(from_dict(to_dict(TANDEM)))
     with pytest.raises(dataclasses.FrozenInstanceError):
@@ -43,8 +50,17 @@ def test_configs_are_frozen_and_hashable():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"vocab_size": 0}, r"`vocab_size` must be at least 1\. Got: 0"),
-        ({"num_layers": 0}, r"`num_layers` must be at least 1\. Got: 0"),
+        ({"vocab_size": 0}, r"`vocab_size` must be within 1 \.\. \d+\. Got: 0"),
+        ({"num_layers": 0}, r"`num_layers` must be within 1 \.\. 2048\. Got: 0"),
+        ({"num_layers": 2**31}, r"`num_layers` must be within 1 \.\. 2048\. Got: 2147483648"),
+        ({"rope": RopeConfig(rotary_size=6)}, r"`rope\.rotary_size` must be at most 4\. Got: 6"),
+        (
+            {"rope": RopeConfig(scaling="dynamic", rotary_size=2)},
+            r"`rope\.rotary_size` must be above 2 with dynamic scaling\. Got: 2",
+        ),
+        ({"norm_eps": float("nan")}, r"`norm_eps` must be at least 0\. Got: nan"),
+        ({"query_scale": 0.0}, r"`query_scale` must be None or positive\. Got: 0\.0"),
+        ({"embedding_scale": float("inf")}, r"`embedding_scale` must be positive\. Got: inf"),
         ({"head_size": 5}, r"`head_size` must be even .*\. Got: 5"),
         ({"num_heads": 3}, r"`num_heads` must be a multiple of num_kv_heads = 2\. Got: 3"),
         ({"activation": "relu"}, r"`activation` must be one of .*\. Got: 'relu'"),
@@ -66,7 +82,13 @@ def test_decoder_rules(options, message):
         ({"theta": 0.0}, r"`rope\.theta` must be positive\. Got: 0\.0"),
         ({"local_theta": -1.0}, r"`rope\.local_theta` must be None or positive\. Got: -1\.0"),
         ({"factor": 0.5}, r"`rope\.factor` must be at least 1\. Got: 0\.5"),
-        ({"scaling": "yarn"}, r"`rope\.scaling` must be one of .*\. Got: 'yarn'"),
+        ({"factor": float("nan")}, r"`rope\.factor` must be at least 1\. Got: nan"),
+        ({"scaling": "longrope"}, r"`rope\.scaling` must be one of .*\. Got: 'longrope'"),
+        ({"beta_fast": 1.0}, r"`rope\.beta_fast` must be above beta_slow = 1\.0.*\. Got: 1\.0"),
+        ({"attention_factor": 0.0}, r"`rope\.attention_factor` must be positive\. Got: 0\.0"),
+        ({"rotary_size": 3}, r"`rope\.rotary_size` must be None, or even .*\. Got: 3"),
+        ({"scaling": "yarn", "theta": 1.0}, r"`rope\.theta` must be above 1 for yarn\. Got: 1\.0"),
+        ({"original_positions": 2**31}, r"`rope\.original_positions` must be within 1 \.\. "),
         ({"high_freq_factor": 1.0}, r"`rope\.high_freq_factor` must be above .*\. Got: 1\.0"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",

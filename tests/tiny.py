@@ -49,6 +49,16 @@ GEMMA3 = dataclasses.replace(
     logit_softcap=None,
     window_pattern=(True, True, False),
 )
+YARN = RopeConfig(
+    theta=50.0,
+    scaling="yarn",
+    factor=4.0,
+    original_positions=64,
+    beta_fast=4.0,
+    attention_factor=1.25,
+)
+# Scaled from the fifth position on; the last two values of each head are not rotated.
+DYNAMIC = RopeConfig(theta=50.0, scaling="dynamic", factor=3.0, original_positions=4, rotary_size=6)
 EVERY_BIAS = dataclasses.replace(LLAMA, qkv_bias=True, output_bias=True, ff_bias=True)
 FAMILIES = {
     "llama": LLAMA,
@@ -57,6 +67,8 @@ FAMILIES = {
     "gemma2": GEMMA2,
     "gemma3": GEMMA3,
     "every-bias": EVERY_BIAS,
+    "yarn": dataclasses.replace(QWEN3, rope=YARN),
+    "dynamic-partial": dataclasses.replace(LLAMA, head_size=8, rope=DYNAMIC),
 }
 
 DRAFTER = dataclasses.replace(

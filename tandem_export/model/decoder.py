@@ -22,7 +22,7 @@ from jaxtyping import Array, Float, Int
 
 from tandem_export.config import DecoderConfig
 from tandem_export.model.layers import FeedForward, Linear, RMSNorm
-from tandem_export.model.rotary import inverse_frequencies, rotate
+from tandem_export.model.rotary import apply_rotary
 
 KeyValue = tuple[Float[Array, "B K T H"], Float[Array, "B K T H"]]
 # (layer, q [B, T, N, H], (k, v)) -> (attention output [B, T, N, H], what to keep of the layer)
@@ -40,13 +40,12 @@ class Attention(nnx.Module):
         self.o = Linear(N * H, D, bias=config.output_bias, rngs=rngs)
         self.q_norm = RMSNorm(H, config) if config.qk_norm else None
         self.k_norm = RMSNorm(H, config) if config.qk_norm else None
-        self.head_size, self.local, self.rope = H, config.is_local(layer), config.rope
+        self.head_size, self.local, self.config = H, config.is_local(layer), config
 
     def _rotated(self, x: Array, norm: RMSNorm | None, positions: Array) -> Array:
         x = x.reshape(*positions.shape, -1, self.head_size)
         x = x if norm is None else norm(x)
-        freq = inverse_frequencies(self.head_size, self.rope, local=self.local)
-        return rotate(x, positions, freq)
+        return apply_rotary(x, positions, self.config, local=self.local)
 
     def query(
         self, h: Float[Array, "M D"], positions: Int[Array, "B T"]

@@ -13,7 +13,7 @@ import tandem_export.checkpoint.schema as schema_module
 from tandem_export.checkpoint import Vocabulary
 from tandem_export.checkpoint.document import parse, read_document, render
 from tandem_export.checkpoint.files import FileEntry
-from tandem_export.config import DecoderConfig, RopeConfig, RouterConfig, TandemConfig
+from tandem_export.config import _ADDED, DecoderConfig, RopeConfig, RouterConfig, TandemConfig
 
 SCHEMA = json.loads((Path(schema_module.__file__).parent / "schema.json").read_text())
 DEFS = SCHEMA["$defs"]
@@ -36,7 +36,7 @@ def test_schema_is_a_schema():
 def test_keys_are_the_fields(record, schema):
     fields = {field.name for field in dataclasses.fields(record)}
     assert set(schema["properties"]) == fields
-    assert fields - set(schema["required"]) <= {"begin_token"}
+    assert fields - set(schema["required"]) <= {"begin_token", *_ADDED}
     assert schema["additionalProperties"] is False
 
 

@@ -22,16 +22,48 @@ def llama3_frequency(freq: float, rope: RopeConfig) -> float:
     return (1 - smooth) * freq / rope.factor + smooth * freq
 
 
-def frequencies(head_size: int, rope: RopeConfig, local: bool) -> list[float]:
-    """Radians per position, one for each pair."""
+def yarn_frequency(freq: float, pair: int, size: int, rope: RopeConfig) -> float:
+    """The published rule for one pair: gamma(r) of its turns r, as the authors' code rounds it."""
+
+    def pair_of(turns: float) -> float:
+        return size * math.log(rope.original_positions / (turns * 2 * math.pi), rope.theta) / 2
+
+    low, high = pair_of(rope.beta_fast), pair_of(rope.beta_slow)
+    if rope.round_band:
+        low, high = math.floor(low), math.ceil(high)
+    low, high = max(low, 0), min(high, size - 1)
+    if pair <= low:
+        return freq
+    if pair >= high:
+        return freq / rope.factor
+    ramp = (pair - low) / (high - low)
+    return ramp * freq / rope.factor + (1 - ramp) * freq
+
+
+def frequencies(size: int, rope: RopeConfig, local: bool, position: int = 0) -> list[float]:
+    """Radians per position, one for each pair; `dynamic` ones depend on the position."""
     if local and rope.local_theta is not None:
-        return [rope.local_theta ** (-2 * i / head_size) for i in range(head_size // 2)]
-    plain = [rope.theta ** (-2 * i / head_size) for i in range(head_size // 2)]
+        return [rope.local_theta ** (-2 * i / size) for i in range(size // 2)]
+    theta = rope.theta
+    if rope.scaling == "dynamic" and position >= rope.original_positions:
+        longer = rope.factor * (position + 1) / rope.original_positions - (rope.factor - 1)
+        theta *= longer ** (size / (size - 2))
+    plain = [theta ** (-2 * i / size) for i in range(size // 2)]
     if rope.scaling == "linear":
         return [freq / rope.factor for freq in plain]
     if rope.scaling == "llama3":
         return [llama3_frequency(freq, rope) for freq in plain]
+    if rope.scaling == "yarn":
+        return [yarn_frequency(freq, i, size, rope) for i, freq in enumerate(plain)]
     return plain
+
+
+def rotate_head(x: np.ndarray, position: int, config: DecoderConfig, local: bool) -> np.ndarray:
+    """One head `[H]`: its first `rotary_size` values are rotated, the others stay."""
+    size = config.rope.rotary_size or len(x)
+    freq = frequencies(size, config.rope, local, position)
+    turned = rotate(x[:size], position, freq) * config.rope.attention_factor
+    return np.concatenate([turned, x[size:]])
 
 
 def rotate(x: np.ndarray, position: int, freq: list[float]) -> np.ndarray:
@@ -83,11 +115,10 @@ def heads(x: np.ndarray, params: dict, layer: int, kind: str, config: DecoderCon
     out = _linear(h, params, f"{name}.{kind}").reshape(len(x), -1, config.head_size)
     if kind == "v":
         return out
-    freq = frequencies(config.head_size, config.rope, config.is_local(layer))
     for t, n in np.ndindex(out.shape[:2]):
         if config.qk_norm:
             out[t, n] = rms_norm(out[t, n], params[f"{name}.{kind}_norm.weight"], config)
-        out[t, n] = rotate(out[t, n], t, freq)
+        out[t, n] = rotate_head(out[t, n], t, config, config.is_local(layer))
     return out
 
 
