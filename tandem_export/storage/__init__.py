@@ -4,6 +4,7 @@ Knows the errors alone; checkpoint, bundle and importing read through it. Each f
 class of error that it raises, and names the file in the text.
 """
 
+from tandem_export.storage.fields import Fields
 from tandem_export.storage.files import (
     TEXT_LIMIT,
     open_regular,
@@ -11,6 +12,7 @@ from tandem_export.storage.files import (
     read_text,
     refuse_pointer,
 )
+from tandem_export.storage.gguf import GgufHeader, TensorRecord, read_gguf_header
 from tandem_export.storage.json_text import (
     JSON_DEPTH,
     JSON_LIMIT,
@@ -23,9 +25,13 @@ __all__ = [
     "JSON_DEPTH",
     "JSON_LIMIT",
     "TEXT_LIMIT",
+    "Fields",
+    "GgufHeader",
+    "TensorRecord",
     "open_regular",
     "parse_json",
     "read_bytes",
+    "read_gguf_header",
     "read_json",
     "read_json_object",
     "read_text",

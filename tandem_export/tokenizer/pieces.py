@@ -18,6 +18,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pro
 from tandem_export.errors import CheckpointError
 
 SPACE = "\u2581"  # stands for a space inside pieces
+LONGEST = 1024  # characters of a token; every split of a piece is tried
 
 
 class Kind(IntEnum):
@@ -54,9 +55,9 @@ def to_tokenizer_json(pieces: Pieces) -> str:
     """The vocabulary as `tokenizer.json`, ids as they are.
 
     Raises:
-      CheckpointError: two pieces of one text, or pieces that are marked unused.
+      CheckpointError: as `check_texts`.
     """
-    _check(pieces)
+    check_texts(pieces.texts)
     ids = {text: token for token, text in enumerate(pieces.texts)}
     model = models.BPE(
         vocab=ids,
@@ -78,26 +79,36 @@ def put_before(tokenizer: Tokenizer, begin: int | None) -> None:
     if begin is None:
         return
     text = tokenizer.id_to_token(begin)
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single=[text, "$A"], pair=[text, "$A", text, "$B"], special_tokens=[(text, begin)]
-    )
+    try:
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single=[text, "$A"], pair=[text, "$A", text, "$B"], special_tokens=[(text, begin)]
+        )
+    except ValueError as error:  # such as a text that is itself a template's
+        raise CheckpointError(f"token {begin}, {text!r}, cannot begin a text: {error}") from error
 
 
-def _check(pieces: Pieces) -> None:
-    if len(set(pieces.texts)) != len(pieces.texts):
+def check_texts(texts: Sequence[str]) -> None:
+    """Checks that a vocabulary can be looked up by text.
+
+    Raises:
+      CheckpointError: no token, a text twice, or one that is too long.
+    """
+    if not texts:
+        raise CheckpointError("a vocabulary must have at least one token. Got: none")
+    if len(set(texts)) != len(texts):
         seen: set[str] = set()
-        twice = next(text for text in pieces.texts if text in seen or seen.add(text))
-        raise CheckpointError(f"a vocabulary must not have one text twice. Got: {twice!r}")
-    if Kind.UNUSED in pieces.kinds:
-        token = list(pieces.kinds).index(Kind.UNUSED)
+        twice = next(text for text in texts if text in seen or seen.add(text))
+        raise CheckpointError(f"a vocabulary must not have one text twice. Got: {twice[:80]!r}")
+    longest = max(texts, key=len)
+    if len(longest) > LONGEST:
         raise CheckpointError(
-            f"pieces of the kind UNUSED cannot be converted. Got: piece {token}, "
-            f"{pieces.texts[token]!r}"
+            f"a token must have at most {LONGEST} characters. Got: {len(longest)}, which begin "
+            f"with {longest[:80]!r}"
         )
 
 
 def _merges(pieces: Pieces) -> list[tuple[str, str]]:
-    """Every split of every piece into two, best-scored piece first."""
+    """Every split of every piece into two, best-scored piece first; unused pieces take no part."""
     scored = {
         text: score
         for text, score, kind in zip(pieces.texts, pieces.scores, pieces.kinds, strict=True)

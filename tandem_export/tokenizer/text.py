@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from tokenizers import Tokenizer
 
@@ -15,11 +16,13 @@ class Text:
       tokenizer_json: as the `tokenizers` library saves it.
       end_tokens: ids that end a text.
       chat_template: a jinja template that makes a prompt of messages, or None.
+      special: the texts of `bos_token`, `eos_token`, `unk_token` and `pad_token`, those there are.
     """
 
     tokenizer_json: str
     end_tokens: tuple[int, ...]
     chat_template: str | None = None
+    special: Mapping[str, str] = field(default_factory=dict)
 
 
 def token_texts(tokenizer_json: str) -> dict[int, str]:

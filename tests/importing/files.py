@@ -70,8 +70,13 @@ def folder(name: str, **files: str) -> Path:
     return path
 
 
-def gguf_file(path: Path, name: str, kind: str = "F32", **changed: Any) -> Path:
-    """The model as llama.cpp's converter would write it; matrices in the type `kind`."""
+def gguf_file(
+    path: Path, name: str, kind: str = "F32", split: tuple[int, int] = (0, 1), **changed: Any
+) -> Path:
+    """The model as llama.cpp's converter would write it; matrices in the type `kind`.
+
+    `split`: says of itself that it is this part of so many.
+    """
     source, (architecture, own) = (
         read_source(str(made.folder(name)), "primary"),
         ARCHITECTURES[name],
@@ -80,6 +85,9 @@ def gguf_file(path: Path, name: str, kind: str = "F32", **changed: Any) -> Path:
     for key, value in (_settings(source.config) | own | changed).items():
         _add(writer, f"{architecture}.{key}", value)
     _add_vocabulary(writer)
+    if split[1] > 1:
+        writer.add_uint16("split.no", split[0])
+        writer.add_uint16("split.count", split[1])
     for ours, tensor in source.tensors.items():
         layer = ours.split(".")[1]
         theirs = names.GGUF[ours.replace(f".{layer}.", ".{j}.") if "layers" in ours else ours]

@@ -12,6 +12,8 @@ gguf = pytest.importorskip("gguf", reason="needs the package gguf (the extra `im
 
 from tandem_export.errors import CheckpointError  # noqa: E402
 from tandem_export.importing import read_source  # noqa: E402
+from tandem_export.importing.gguf.tensors import read_tensors  # noqa: E402
+from tandem_export.storage import TensorRecord  # noqa: E402
 from tests.importing import files, models  # noqa: E402
 
 
@@ -46,7 +48,7 @@ def test_many_rows_are_dequantised_in_pieces(
 ) -> None:
     path = files.gguf_file(tmp_path / "model.gguf", "llama2", "Q8_0")
     whole = np.asarray(read_source(str(path), "primary").tensors["embedding.weight"])
-    monkeypatch.setattr("tandem_export.importing.gguf._ROWS", 7)
+    monkeypatch.setattr("tandem_export.importing.gguf.tensors._ROWS", 7)
     pieces = np.asarray(read_source(str(path), "primary").tensors["embedding.weight"])
     assert (whole == pieces).all() and len(whole) == 96
 
@@ -61,19 +63,83 @@ def test_vocabulary_comes_along(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"rope.scaling.type": "yarn"}, "`rope.scaling.type` must be 'none' or 'linear'"),
+        ({"rope.scaling.type": "yarn"}, "`llama.rope.scaling.type` must be 'none' or 'linear'"),
+        ({"rope.dimension_count": 4}, "`llama.rope.dimension_count` must be the head size 8"),
+        ({"attention.value_length": 4}, "`llama.attention.value_length` must be the head size 8"),
+        ({"attention.head_count": [4, 4, 2]}, "must be the same number for every layer"),
+        ({"block_count": 2**31}, "`llama.block_count` must be a whole number of 1 .. 4096"),
+        (
+            {"attention.layer_norm_rms_epsilon": float("nan")},
+            "must be a number of 0 .. 1. Got: nan",
+        ),
         ({"expert_count": 8}, "`llama.expert_count` must be 0. Got: 8"),
         ({"feed_forward_length": 52}, "`blk.0.ffn_down.weight` must have shape"),
         ({"block_count": 4}, "a tensor is missing. Got: 9 such: `blk.3.attn_k.weight`"),
         ({"block_count": 2}, "a tensor is not known in this family. Got: 9 such"),
     ],
-    ids=["rope", "experts", "shape", "missing", "left over"],
+    ids=[
+        *("rope", "partial rotation", "value size", "heads", "depth", "epsilon"),
+        *("experts", "shape", "missing", "left over"),
+    ],
 )
 def test_what_does_not_fit_is_named(changed: dict, message: str, tmp_path: Path) -> None:
     path = files.gguf_file(tmp_path / "model.gguf", "llama2", **changed)
     with pytest.raises(CheckpointError, match=r"`model\.gguf`: ") as raised:
         read_source(str(path), "primary")
     assert message in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("changed", "scaling", "factor"),
+    [
+        ({"rope.scaling.factor": 4.0}, "linear", 4.0),  # without a type, as llama.cpp reads it
+        ({"rope.scale_linear": 4.0}, "linear", 4.0),  # the name before 2023-11
+        ({"rope.scale_linear": 2.0, "rope.scaling.factor": 4.0}, "linear", 4.0),
+        ({"rope.scaling.type": "none", "rope.scaling.factor": 4.0}, "none", 1.0),
+        ({"rope.scaling.type": "linear", "rope.scaling.factor": 0.0}, "none", 1.0),
+    ],
+)
+def test_rotary_scaling(changed: dict, scaling: str, factor: float, tmp_path: Path) -> None:
+    path = files.gguf_file(tmp_path / "model.gguf", "llama2", **changed)
+    rope = read_source(str(path), "primary").config.rope
+    assert (rope.scaling, rope.factor) == (scaling, factor)
+
+
+def test_heads_may_be_told_layer_by_layer(tmp_path: Path) -> None:
+    listed = {"attention.head_count": [4, 4, 4], "attention.head_count_kv": [2, 2, 2]}
+    path = files.gguf_file(tmp_path / "model.gguf", "llama2", **listed)
+    plain = files.gguf_file(tmp_path / "plain.gguf", "llama2")
+    ours, theirs = (read_source(str(each), "primary").config for each in (path, plain))
+    assert ours == theirs
+
+
+@pytest.mark.parametrize(
+    ("shape", "kind", "at", "message"),
+    [
+        ((8,), 0, 32, "tensor `b` must have bytes of its own. Got: some that are `a`'s, too"),
+        ((2**20,), 0, 64, "tensor `b` must lie in the file's 128 bytes. Got: 4194304 bytes from"),
+        ((2, 48), 8, 64, "tensor `b`: rows of Q8_0 must be a multiple of 32 long. Got: 48"),
+        ((8,), 99, 64, "tensor `b`: its type must be one that the `gguf` package knows. Got: type"),
+    ],
+    ids=["shared", "beyond", "blocks", "type"],
+)
+def test_tensors_must_lie_in_the_file(
+    shape: tuple[int, ...], kind: int, at: int, message: str, tmp_path: Path
+) -> None:
+    (tmp_path / "x.gguf").write_bytes(bytes(128))
+    records = [
+        TensorRecord(name="a", shape=(2, 8), kind=0, start=0),
+        TensorRecord(name="b", shape=shape, kind=kind, start=at),
+    ]
+    with pytest.raises(CheckpointError) as raised:
+        read_tensors(tmp_path / "x.gguf", records)
+    assert message in str(raised.value)
+
+
+def test_a_part_of_a_split_file_is_named(tmp_path: Path) -> None:
+    path = files.gguf_file(tmp_path / "model.gguf", "llama2", split=(1, 2))
+    with pytest.raises(CheckpointError, match=r"llama-gguf-split --merge`\. Got: part 2 of 2"):
+        read_source(str(path), "primary")
 
 
 def test_other_architectures_are_refused(tmp_path: Path) -> None:

@@ -7,14 +7,15 @@ from __future__ import annotations
 import json
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
+from tandem_export.storage import Fields
 from tandem_export.tokenizer import begin_token, read_gguf_vocabulary
 from tandem_export.tokenizer.pieces import Kind
 from tandem_export.tokenizer.splits import WORD_SPLITS
+from tests.tokenizer.gguf_fields import as_fields
 from tests.tokenizer.samples import AWKWARD, MULTILINGUAL
 
 SENTENCE = "Don't  look:\n\n x1234567 élan, (我) a/b$\r\n"
@@ -75,7 +76,7 @@ def vocabulary() -> tuple[list[str], list[str]]:
     return sorted(model["vocab"], key=model["vocab"].get), [" ".join(m) for m in model["merges"]]
 
 
-def fields(name: str) -> dict[str, Any]:
+def fields(name: str) -> Fields:
     tokens, merges = vocabulary()
     values = {
         "model": "gpt2",
@@ -86,7 +87,7 @@ def fields(name: str) -> dict[str, Any]:
         "bos_token_id": 0,
         "eos_token_id": 1,
     }
-    return {f"tokenizer.ggml.{key}": value for key, value in values.items()}
+    return as_fields({f"tokenizer.ggml.{key}": value for key, value in values.items()})
 
 
 @cache
@@ -140,12 +141,12 @@ def _file(folder: Path, name: str) -> Path:
         getattr(writer, f"add_{key}")(8)
     writer.add_block_count(1)
     writer.add_layer_norm_rms_eps(1e-5)
-    given = fields(name)
-    writer.add_tokenizer_model(given["tokenizer.ggml.model"])
+    tokens, merges = vocabulary()
+    writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre(name)
-    writer.add_token_list(given["tokenizer.ggml.tokens"])
-    writer.add_token_types(given["tokenizer.ggml.token_type"])
-    writer.add_token_merges(given["tokenizer.ggml.merges"])
+    writer.add_token_list(tokens)
+    writer.add_token_types([Kind.CONTROL] * 2 + [Kind.NORMAL] * (len(tokens) - 2))
+    writer.add_token_merges(merges)
     writer.add_bos_token_id(0)
     writer.add_eos_token_id(1)
     for step in ("header", "kv_data", "tensors"):

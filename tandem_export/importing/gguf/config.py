@@ -1,0 +1,172 @@
+"""GGUF metadata as a `DecoderConfig`, read as llama.cpp reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import numpy as np
+
+from tandem_export.config import DecoderConfig, RopeConfig
+from tandem_export.errors import CheckpointError
+from tandem_export.importing.families import Family, is_local
+from tandem_export.importing.lazy import LazyTensor
+from tandem_export.model.rotary import inverse_frequencies
+from tandem_export.storage import Fields
+
+# Above every model of these families; what is beyond comes from a file that is no model.
+_DEEP, _WIDE, _LARGE = 2**12, 2**16, 2**24
+# The 27B models scale their queries by another size; GGUF tells them by their depth alone.
+_WIDE_QUERIES = {"gemma2": 46, "gemma3": 62}
+# Where the file is silent.
+_DEFAULTS = {
+    "gemma2": {
+        "attention.sliding_window": 4096,
+        "attn_logit_softcapping": 50.0,
+        "final_logit_softcapping": 30.0,
+    },
+    "gemma3": {"rope.freq_base_swa": 10_000.0},
+}
+# GGUF stores what Llama 3 divides each frequency by, not the rule. The rules that were released:
+# factor, low and high frequency factor, original positions.
+_LLAMA3 = ((8.0, 1.0, 4.0, 8192), (32.0, 1.0, 4.0, 8192))
+
+
+def decoder_config(
+    fields: Fields,
+    kind: Family,
+    tensors: Collection[str],
+    vocab_size: int,
+    divisors: LazyTensor | None,
+) -> DecoderConfig:
+    """The configuration of a GGUF file.
+
+    Norms of Gemma are stored as 1 + weight, so `norm_plus_one` is off.
+
+    Args:
+      fields: the file's metadata.
+      kind: the family of `general.architecture`.
+      tensors: names of the file's tensors, which tell biases and a head of its own.
+      vocab_size: rows of the embedding.
+      divisors: `rope_freqs.weight` `[H / 2]`, if the file has it.
+
+    Raises:
+      CheckpointError: a setting that cannot be honoured, or is missing.
+    """
+    name = fields.text("general.architecture") or ""
+    values = fields.under(f"{name}.", _DEFAULTS.get(name, {}))
+    if values.integer("expert_count", 0, _LARGE):
+        got = values.integer("expert_count", 0, _LARGE)
+        raise CheckpointError(f"`{name}.expert_count` must be 0. Got: {got}")
+    layers = _size(values, "block_count", _DEEP)
+    heads, width = _size(values, "attention.head_count", _WIDE), _size(values, "embedding_length")
+    head_size = _head_size(values, heads, width)
+    wide = _WIDE_QUERIES.get(name) == layers
+    epsilon = values.number("attention.layer_norm_rms_epsilon", 0, 1)
+    own = {
+        "vocab_size": vocab_size,
+        "num_layers": layers,
+        "width": width,
+        "num_heads": heads,
+        "num_kv_heads": values.integer("attention.head_count_kv", 0, _WIDE) or heads,
+        "head_size": head_size,
+        "ff_size": _size(values, "feed_forward_length"),
+        "norm_eps": values.require("attention.layer_norm_rms_epsilon", epsilon),
+        "norm_plus_one": False,
+        "query_scale": max(1, width // heads) ** -0.5 if wide else None,
+        "attention_softcap": values.number("attn_logit_softcapping", 0, 1e9) or None,
+        "logit_softcap": values.number("final_logit_softcapping", 0, 1e9) or None,
+        "tied_embedding": "output.weight" not in tensors,
+        "embedding_scale": width**0.5 if kind.scaled_embedding else 1.0,
+        "qkv_bias": "blk.0.attn_q.bias" in tensors,
+        "output_bias": "blk.0.attn_output.bias" in tensors,
+        "ff_bias": "blk.0.ffn_gate.bias" in tensors,
+    }
+    rope = _rope(values, head_size, divisors)
+    return DecoderConfig(**dict(kind.traits) | own, rope=rope, **_window(values, kind, layers))
+
+
+def _size(values: Fields, key: str, high: int = _LARGE) -> int:
+    return values.require(key, values.integer(key, 1, high))
+
+
+def _head_size(values: Fields, heads: int, width: int) -> int:
+    size = values.integer("attention.key_length", 1, _LARGE) or width // heads
+    for key, what in (("attention.value_length", "values"), ("rope.dimension_count", "rotation")):
+        other = values.integer(key, 0, _LARGE) or size
+        if other != size:
+            raise CheckpointError(
+                f"`{values.prefix}{key}` must be the head size {size}: heads whose {what} has "
+                f"another size are not computed here. Got: {other}"
+            )
+    return size
+
+
+def _window(values: Fields, kind: Family, layers: int) -> dict[str, Any]:
+    size = values.integer("attention.sliding_window", 0, _LARGE)
+    if kind.local_layers is None or not size:
+        return {}
+    return {"sliding_window": size, "window_pattern": _pattern(values, kind.local_layers, layers)}
+
+
+def _pattern(values: Fields, every: int, layers: int) -> tuple[bool, ...]:
+    """Which layers are local: listed one by one, or all but the last of every so many."""
+    key = "attention.sliding_window_pattern"
+    if isinstance(values.values.get(values.prefix + key), np.ndarray):
+        listed = values.numbers(key, "iu") or []
+        if len(listed) != layers:
+            raise CheckpointError(
+                f"`{values.prefix}{key}` must have one item for each of {layers} layers. "
+                f"Got: {len(listed)}"
+            )
+        return tuple(map(bool, listed))
+    every = values.integer(key, 1, _DEEP) or every
+    return tuple(is_local(every, j) for j in range(layers))
+
+
+def _rope(values: Fields, head_size: int, divisors: LazyTensor | None) -> RopeConfig:
+    theta = values.number("rope.freq_base", 0, 1e30) or 10_000.0
+    local = values.number("rope.freq_base_swa", 0, 1e30) or None
+    own = {"theta": theta, "local_theta": local}
+    # Without a type, a factor is linear (llama.cpp's `load_hparams`).
+    kind = values.text("rope.scaling.type") or "linear"
+    if kind not in ("none", "linear"):
+        rule = "'none' or 'linear', or Llama 3's by `rope_freqs.weight`"
+        raise CheckpointError(f"`{values.prefix}rope.scaling.type` must be {rule}. Got: {kind!r}")
+    if divisors is not None:
+        return _llama3(RopeConfig(**own), head_size, divisors)
+    factor = _factor(values) if kind == "linear" else 1.0
+    return RopeConfig(**own) if factor == 1 else RopeConfig(**own, scaling="linear", factor=factor)
+
+
+def _factor(values: Fields) -> float:
+    """By its name, or by the one that it had before 2023-11; 0 is none."""
+    key = "rope.scaling.factor" if "rope.scaling.factor" in values else "rope.scale_linear"
+    return values.number(key, 0, 1e6) or 1.0
+
+
+def _llama3(plain: RopeConfig, head_size: int, tensor: LazyTensor) -> RopeConfig:
+    """The rule whose divisors are those of the file."""
+    if tensor.shape != (head_size // 2,):
+        raise CheckpointError(
+            f"tensor `rope_freqs.weight` must have shape {[head_size // 2]}, half the head size. "
+            f"Got: {list(tensor.shape)}"
+        )
+    divisors = np.asarray(tensor)
+    base = inverse_frequencies(head_size, plain, local=False)
+    for factor, low, high, positions in _LLAMA3:
+        rope = RopeConfig(
+            theta=plain.theta,
+            scaling="llama3",
+            factor=factor,
+            low_freq_factor=low,
+            high_freq_factor=high,
+            original_positions=positions,
+        )
+        if np.allclose(base / inverse_frequencies(head_size, rope, local=False), divisors, 1e-4):
+            return rope
+    known = ", ".join(f"factor {factor:g}" for factor, *_ in _LLAMA3)
+    raise CheckpointError(
+        f"`rope_freqs.weight` must be of a Llama 3 scaling ({known}). "
+        f"Got: divisors {divisors.min():g} .. {divisors.max():g}"
+    )
