@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -63,11 +65,17 @@ def test_vocabulary_comes_along(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"rope.scaling.type": "yarn"}, "`llama.rope.scaling.type` must be 'none' or 'linear'"),
-        ({"rope.dimension_count": 4}, "`llama.rope.dimension_count` must be the head size 8"),
-        ({"attention.value_length": 4}, "`llama.attention.value_length` must be the head size 8"),
+        ({"rope.scaling.type": "longrope"}, "`llama.rope.scaling.type` must be 'none', 'linear'"),
+        (
+            {"rope.dimension_count": 4},
+            "`llama.rope.dimension_count` must be the head size 8. Got: 4",
+        ),
+        (
+            {"attention.value_length": 4},
+            "`llama.attention.value_length` must be 8, the length of keys. Got: 4",
+        ),
         ({"attention.head_count": [4, 4, 2]}, "must be the same number for every layer"),
-        ({"block_count": 2**31}, "`llama.block_count` must be a whole number of 1 .. 4096"),
+        ({"block_count": 2**31}, "`llama.block_count` must be a whole number of 1 .. 2048"),
         (
             {"attention.layer_norm_rms_epsilon": float("nan")},
             "must be a number of 0 .. 1. Got: nan",
@@ -105,8 +113,25 @@ def test_rotary_scaling(changed: dict, scaling: str, factor: float, tmp_path: Pa
     assert (rope.scaling, rope.factor) == (scaling, factor)
 
 
+def test_yarn_and_what_is_rotated(tmp_path: Path) -> None:
+    changed = {"rope.scaling.type": "yarn", "rope.scaling.factor": 4.0, "context_length": 64}
+    path = files.gguf_file(
+        tmp_path / "model.gguf", "gemma2", **changed, **{"rope.dimension_count": 4}
+    )
+    rope = read_source(str(path), "primary").config.rope
+    assert (rope.scaling, rope.factor, rope.rotary_size) == ("yarn", 4.0, 4)
+    assert rope.original_positions == 64 and rope.attention_factor == 1 + 0.1 * math.log(4)
+    more = {"rope.scaling.original_context_length": 16, "rope.scaling.attn_factor": 2.0}
+    path = files.gguf_file(tmp_path / "model.gguf", "qwen2.5", **changed, **more)
+    rope = read_source(str(path), "primary").config.rope
+    assert rope.original_positions == 16 and rope.attention_factor == 2 + 0.2 * math.log(4)
+
+
 def test_heads_may_be_told_layer_by_layer(tmp_path: Path) -> None:
-    listed = {"attention.head_count": [4, 4, 4], "attention.head_count_kv": [2, 2, 2]}
+    listed: dict[str, Any] = {
+        "attention.head_count": [4, 4, 4],
+        "attention.head_count_kv": [2, 2, 2],
+    }
     path = files.gguf_file(tmp_path / "model.gguf", "llama2", **listed)
     plain = files.gguf_file(tmp_path / "plain.gguf", "llama2")
     ours, theirs = (read_source(str(each), "primary").config for each in (path, plain))
