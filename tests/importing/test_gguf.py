@@ -114,14 +114,21 @@ def test_rotary_scaling(changed: dict, scaling: str, factor: float, tmp_path: Pa
 
 
 def test_yarn_and_what_is_rotated(tmp_path: Path) -> None:
-    changed = {"rope.scaling.type": "yarn", "rope.scaling.factor": 4.0, "context_length": 64}
+    changed: dict[str, Any] = {
+        "rope.scaling.type": "yarn",
+        "rope.scaling.factor": 4.0,
+        "context_length": 64,
+    }
     path = files.gguf_file(
         tmp_path / "model.gguf", "gemma2", **changed, **{"rope.dimension_count": 4}
     )
     rope = read_source(str(path), "primary").config.rope
     assert (rope.scaling, rope.factor, rope.rotary_size) == ("yarn", 4.0, 4)
     assert rope.original_positions == 64 and rope.attention_factor == 1 + 0.1 * math.log(4)
-    more = {"rope.scaling.original_context_length": 16, "rope.scaling.attn_factor": 2.0}
+    more: dict[str, Any] = {
+        "rope.scaling.original_context_length": 16,
+        "rope.scaling.attn_factor": 2.0,
+    }
     path = files.gguf_file(tmp_path / "model.gguf", "qwen2.5", **changed, **more)
     rope = read_source(str(path), "primary").config.rope
     assert rope.original_positions == 16 and rope.attention_factor == 2 + 0.2 * math.log(4)
