@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import mmap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,6 +26,7 @@ _STORED = {
     "I32": np.dtype(np.int32),
 }
 _COMPARED = 1 << 24  # bytes at a time
+_SHOWN = 5  # names in an error
 
 
 class Spec(NamedTuple):
@@ -88,13 +89,18 @@ def check_params(config: TandemConfig, found: Mapping[str, Mapping[str, Spec]]) 
 
 
 def _check_names(expected: set[str], found: set[str], part: str) -> None:
-    for verdict, names in (("missing", expected - found), ("unexpected", found - expected)):
-        if names:
-            more = f" (and {len(names) - 1} more)" if len(names) > 1 else ""
-            raise CheckpointError(
-                f"tensor `{min(names)}` is {verdict}{more}: the config of the {part} asks for "
-                f"{len(expected)} tensors. Got: {len(found)}"
-            )
+    missing, unexpected = sorted(expected - found), sorted(found - expected)
+    if missing or unexpected:
+        raise CheckpointError(
+            f"the config of the {part} asks for {len(expected)} tensors. "
+            f"Missing: {listed(missing)}. Unexpected: {listed(unexpected)}. Got: {len(found)}"
+        )
+
+
+def listed(names: Sequence[str]) -> str:
+    """Some of `names` for an error, and how many more there are."""
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(f"`{name}`" for name in names[:_SHOWN]) + more if names else "none"
 
 
 def _header(path: Path) -> tuple[dict[str, Any], int]:

@@ -11,7 +11,7 @@ from tandem_export.cli.options import INTS, WORDS, common
 from tandem_export.cli.output import make_table, needs, print_json, print_tables, progress, size
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+_PATH = click.Path(exists=True, path_type=Path)
 
 
 @click.command(
@@ -20,6 +20,8 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 Examples:
   tandem-export import Llama-3.1-8B --drafter Llama-3.2-1B --tandem trained.safetensors --out pair
   tandem-export import gemma-3-270m.gguf --drafter-layers 0,5,11,17 --out pair
+  tandem-export import model.safetensors --config pair.toml --map names.toml \\
+      --tokenizer tokenizer.json --end-tokens "<eos>" --out pair
   tandem-export import orbax/ --config pair.json --tokenizer Llama-3.1-8B --out pair""",
 )
 @click.argument("primary")
@@ -32,8 +34,9 @@ Examples:
 @click.option("--tandem", type=_FILE, help="Safetensors with projections, and perhaps a router.")
 @click.option("--layer-map", type=INTS, help="Primary activations that the projections take.")
 @click.option("--tau", type=float, help="The router's default threshold.  [default: 0.8]")
-@click.option("--config", type=_FILE, help="For Orbax: the JSON of the pair's configuration.")
-@click.option("--tokenizer", type=_FOLDER, help="A folder with other tokenizer files.")
+@click.option("--config", type=_FILE, help="Of a whole pair: its configuration, TOML or JSON.")
+@click.option("--map", "map_file", type=_FILE, help="TOML: the names that its tensors have.")
+@click.option("--tokenizer", type=_PATH, help="A tokenizer.json, or a folder with tokenizer files.")
 @click.option("--chat-template", type=_FILE, help="A jinja file.")
 @click.option("--end-tokens", type=WORDS, help="More tokens that end a text: ids or texts.")
 @click.option("--dtype", help="float32 or bfloat16.  [default: as the weights are]")
@@ -42,8 +45,9 @@ Examples:
 def import_(out: Path, overwrite: bool, as_json: bool, **options: Any) -> None:
     """Makes a checkpoint from PRIMARY and a drafter.
 
-    PRIMARY is a Hugging Face folder, a GGUF file, a checkpoint, or an Orbax folder with a whole
-    pair. Without --tandem the drafter is an independent one.
+    PRIMARY is a Hugging Face folder, a GGUF file or a checkpoint; without --tandem the drafter is
+    an independent one. Or it is a whole pair, with --config: an Orbax folder, or a file of tensors
+    (.safetensors, .npz, or .pt of torch, which is never unpickled), whose names --map tells.
     """
     with needs("import"):
         from tandem_export.checkpoint import summary

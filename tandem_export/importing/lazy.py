@@ -55,6 +55,10 @@ class LazyTensor:
 
 
 def lazy(array: np.ndarray) -> LazyTensor:
-    """An array that is there, mapped or not, as a `LazyTensor`; float16 becomes float32."""
+    """An array that is there, mapped or not, as a `LazyTensor`.
+
+    Other integers become int32, other floats float32.
+    """
     tensor = LazyTensor(shape=array.shape, dtype=array.dtype, read=lambda: array)
-    return tensor if array.dtype in KEPT else tensor.cast(np.dtype(np.float32))
+    wanted = np.dtype(np.int32 if array.dtype.kind in "iu" else np.float32)
+    return tensor if array.dtype in KEPT else tensor.cast(wanted)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +9,9 @@ import numpy as np
 
 from tandem_export.checkpoint import Checkpoint, read_checkpoint
 from tandem_export.checkpoint.orbax import read_orbax
-from tandem_export.checkpoint.record import naming, read_text
+from tandem_export.checkpoint.record import naming
 from tandem_export.checkpoint.tensors import map_tensors
-from tandem_export.config import RouterConfig, TandemConfig, from_dict
+from tandem_export.config import RouterConfig, TandemConfig
 from tandem_export.errors import CheckpointError
 from tandem_export.importing.lazy import LazyTensor, lazy
 from tandem_export.importing.source import Source
@@ -54,23 +53,18 @@ def _text(made: Checkpoint) -> Text:
     )
 
 
-def read_orbax_pair(
-    folder: Path, config_file: Path
-) -> tuple[TandemConfig, dict[str, dict[str, np.ndarray]]]:
-    """A whole pair: the Orbax tree `{part: {tensor name: array}}` and its configuration.
+def read_orbax_pair(folder: Path, config: TandemConfig) -> dict[str, dict[str, np.ndarray]]:
+    """A whole pair: the Orbax tree `{part: {tensor name: array}}`.
 
     Args:
       folder: the Orbax StandardCheckpoint.
-      config_file: JSON with the fields of `config` in docs/checkpoint.md, or a whole `tandem.json`.
+      config: of the pair.
 
     Raises:
       CheckpointError: not such a tree, or not the tensors that the configuration asks for.
     """
-    with naming(config_file.name):
-        values = json.loads(read_text(config_file))
-        config = from_dict(values.get("config", values))
     with naming(folder.name):
-        return config, read_orbax(folder, config)
+        return read_orbax(folder, config)
 
 
 def is_orbax(folder: Path) -> bool:

@@ -12,11 +12,14 @@ import numpy as np
 from tandem_export.checkpoint import Checkpoint, write_checkpoint
 from tandem_export.checkpoint.record import naming, read_text
 from tandem_export.config import TandemConfig, default_layer_map
+from tandem_export.config_file import read_config
 from tandem_export.errors import CheckpointError, ConfigError
+from tandem_export.importing.arrays import READERS
 from tandem_export.importing.drafting import copied_layers, keep_tokens, matched
 from tandem_export.importing.lazy import LazyTensor, lazy
 from tandem_export.importing.native import TandemPart, is_orbax, read_orbax_pair, read_own
 from tandem_export.importing.options import DTYPES, ImportOptions
+from tandem_export.importing.own import read_own_pair
 from tandem_export.importing.source import Source
 from tandem_export.importing.text import chosen_text, vocabulary_of
 from tandem_export.tokenizer import Text
@@ -63,8 +66,8 @@ Gathered = tuple[TandemConfig, Mapping[str, Mapping[str, LazyTensor]], Text | No
 
 
 def _gather(options: ImportOptions) -> Gathered:
-    if is_orbax(Path(options.primary)):
-        return _orbax(options)
+    if is_orbax(Path(options.primary)) or options.config is not None:
+        return _pair(options)
     primary = read_source(options.primary, "primary")
     drafter = _drafter(options, primary)
     if options.drafter_vocabulary is not None:
@@ -87,12 +90,19 @@ def _gather(options: ImportOptions) -> Gathered:
     return config, params, primary.text, facts
 
 
-def _orbax(options: ImportOptions) -> Gathered:
+def _pair(options: ImportOptions) -> Gathered:
+    """A whole pair, under this project's names in Orbax or under others in a file of tensors."""
+    source = Path(options.primary)
     if options.config is None:
-        raise ConfigError("an Orbax folder needs `config`, the JSON of the pair's configuration")
-    config, arrays = read_orbax_pair(Path(options.primary), options.config)
-    params = {part: {n: lazy(a) for n, a in own.items()} for part, own in arrays.items()}
-    return config, params, None, {"format": "orbax", "folder": Path(options.primary).name}
+        raise ConfigError("an Orbax folder needs `config`, the configuration of its pair")
+    with naming(options.config.name):
+        config = read_config(options.config)
+    if is_orbax(source):
+        arrays = read_orbax_pair(source, config)
+        params = {part: {n: lazy(a) for n, a in own.items()} for part, own in arrays.items()}
+        return config, params, None, {"format": "orbax", "folder": source.name}
+    facts = {"format": "own", "file": source.name}
+    return config, read_own_pair(source, config, options.map_file), None, facts
 
 
 def read_source(path: str, part: str) -> Source:
@@ -112,6 +122,11 @@ def read_source(path: str, part: str) -> Source:
         return read_folder(file)
     if path.startswith("demo:") or file.suffix == ".json" or (file / "tandem.json").is_file():
         return read_own(path, part)
+    if file.suffix in READERS:
+        raise CheckpointError(
+            f"`{file.name}` holds tensors without a configuration: pass `config`, and `map_file` "
+            "if they have names of their own; docs/own_weights.md shows both. Got: neither"
+        )
     raise CheckpointError(
         f"the {part} must be a Hugging Face folder (with `config.json`), a `.gguf` file, or a "
         f"checkpoint (with `tandem.json`). Got: {path!r}"

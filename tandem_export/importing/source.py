@@ -6,12 +6,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tandem_export.checkpoint.tensors import listed
 from tandem_export.config import DecoderConfig, TandemConfig
 from tandem_export.errors import CheckpointError
 from tandem_export.importing.lazy import LazyTensor
 from tandem_export.tokenizer import Text
-
-_SHOWN = 5
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -57,8 +56,13 @@ def collect(
     left = set(found) - set(wanted.values()) - set(unused)
     if config.tied_embedding:
         left.discard(table["head.weight"])
-    _refuse("is missing", set(wanted.values()) - set(found), where)
-    _refuse("is not known in this family", left, where)
+    missing = set(wanted.values()) - set(found)
+    if missing or left:
+        raise CheckpointError(
+            f"{where}: its tensors must be those that the configuration asks for in this family. "
+            f"Missing: {listed(sorted(missing))}. Not known: {listed(sorted(left))}. "
+            f"Got: {len(found)} tensors"
+        )
     tensors = {ours: _oriented(found[theirs], ours) for ours, theirs in wanted.items()}
     for ours, shape in shapes(alone, "primary").items():
         if tensors[ours].shape != shape:
@@ -77,19 +81,14 @@ def _their_name(name: str, table: Mapping[str, str]) -> str:
     return table[".".join(["layers", "{j}", *pieces[2:]])].replace("{j}", pieces[1])
 
 
-def _is_matrix(name: str) -> bool:
+def is_matrix(name: str) -> bool:
+    """Whether a tensor is a linear map, which many frameworks have as `[out, in]`."""
     return name.endswith(".weight") and "norm" not in name and name != "embedding.weight"
 
 
 def _oriented(tensor: LazyTensor, name: str) -> LazyTensor:
-    return tensor.transposed() if _is_matrix(name) else tensor
+    return tensor.transposed() if is_matrix(name) else tensor
 
 
 def _shown(shape: tuple[int, ...], name: str) -> list[int]:
-    return list(shape[::-1] if _is_matrix(name) else shape)
-
-
-def _refuse(verdict: str, names: set[str], where: str) -> None:
-    if names:
-        some = ", ".join(f"`{name}`" for name in sorted(names)[:_SHOWN])
-        raise CheckpointError(f"{where}: a tensor {verdict}. Got: {len(names)} such: {some}")
+    return list(shape[::-1] if is_matrix(name) else shape)

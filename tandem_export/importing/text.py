@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 from tokenizers import Tokenizer
 
@@ -20,16 +21,22 @@ def chosen_text(options: ImportOptions, text: Text | None) -> Text:
       CheckpointError: there is no tokenizer or no end token, or an end token is unknown.
     """
     if options.tokenizer is not None:
-        text = read_hugging_face(options.tokenizer)
+        text = _read(options.tokenizer)
     if text is None:
         raise CheckpointError(
-            "no tokenizer came with the primary: pass `tokenizer`, a folder with `tokenizer.json` "
-            "or `tokenizer.model`"
+            "no tokenizer came with the primary: pass `tokenizer`, a `tokenizer.json` or a folder "
+            "with `tokenizer.json` or `tokenizer.model`"
         )
     template = text.chat_template
     if options.chat_template is not None:
         template = read_text(options.chat_template)
     return dataclasses.replace(text, chat_template=template, end_tokens=_ends(options, text))
+
+
+def _read(path: Path) -> Text | None:
+    if path.is_dir():
+        return read_hugging_face(path)
+    return Text(tokenizer_json=read_text(path), end_tokens=(), chat_template=None)
 
 
 def vocabulary_of(text: Text) -> Vocabulary:

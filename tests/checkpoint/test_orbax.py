@@ -94,8 +94,8 @@ def test_not_an_orbax_checkpoint(orbax: Path):
     ("change", "message"),
     [
         (lambda p: p.pop("router"), r"asks for the parts .*Got: \['drafter', 'primary'\]"),
-        (lambda p: p["drafter"].pop("embedding.weight"), "`embedding.weight` is missing"),
-        (lambda p: p["drafter"].update(x=np.zeros(2, np.float32)), "`x` is unexpected"),
+        (lambda p: p["drafter"].pop("embedding.weight"), "Missing: `embedding.weight`"),
+        (lambda p: p["drafter"].update(x=np.zeros(2, np.float32)), "Unexpected: `x`"),
         (
             lambda p: p["router"].update({"out.bias": np.zeros(2, np.float32)}),
             r"`out.bias` must have shape \[1\] .*Got: \[2\]",

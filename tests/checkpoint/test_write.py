@@ -106,8 +106,11 @@ def _big_vocabulary(given, tokenizer):
 
 
 BAD = {
-    "missing": (lambda g, t: _drop(g, "drafter", "embedding.weight"), "weight` is missing"),
-    "unexpected": (lambda g, t: _add(g, "router", "extra"), "`extra` is unexpected"),
+    "missing": (
+        lambda g, t: _drop(g, "drafter", "embedding.weight"),
+        "Missing: `embedding.weight`",
+    ),
+    "unexpected": (lambda g, t: _add(g, "router", "extra"), "Unexpected: `extra`"),
     "float64": (lambda g, t: _recast(g, "primary", "final_norm.weight", "f8"), "Got: float64"),
     "big_endian": (lambda g, t: _recast(g, "primary", "final_norm.weight", ">f4"), "Got: >f4"),
     "shape": (lambda g, t: _reshape(g, "primary", "embedding.weight"), r"Got: \[1, 16, 8\]"),

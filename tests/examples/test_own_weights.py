@@ -1,84 +1,229 @@
-"""The script and the page for owners of weights."""
+"""The owner's program, its files, and the page: what an owner does, and what `compare` catches."""
 
 from __future__ import annotations
 
+import json
 import re
 import runpy
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from tokenizers import Tokenizer, models
 
-from tandem_export.checkpoint import read_checkpoint
+pytest.importorskip("torch", reason="the owner's program is in torch (the dev extra)")
+import torch
+
+from tandem_export.checkpoint import read_checkpoint, read_reference
+from tandem_export.checkpoint.compare import compare
+from tandem_export.checkpoint.reference import output_shapes
+from tandem_export.config_file import read_config
 from tandem_export.errors import CheckpointError
+from tandem_export.importing import ImportOptions, import_checkpoint
 from tandem_export.model import PARTS, shapes
-from tests.model.reference import rotate
+from tandem_export.parity import NEAR_TIE
+from tests.cli.test_commands import run
 
 ROOT = Path(__file__).parents[2]
-SCRIPT = ROOT / "examples" / "own_weights" / "write_checkpoint.py"
+EXAMPLE = ROOT / "examples" / "own_weights"
 PAGE = (ROOT / "docs" / "own_weights.md").read_text(encoding="utf-8")
+OUTPUTS = ["primary.logits", "drafter.logits", "router.acceptance"]
 
 
-@pytest.fixture
-def script() -> dict:
-    return runpy.run_path(str(SCRIPT))
+@pytest.fixture(scope="module")
+def owner(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with state.pt, reference.npz and tokenizer.json."""
+    folder = tmp_path_factory.mktemp("owner")
+    runpy.run_path(str(EXAMPLE / "owner.py"))["main"](str(folder))
+    return folder
 
 
-@pytest.fixture
-def sources(tmp_path: Path, script: dict) -> tuple[str, str]:
-    """WEIGHTS.npz and TOKENIZER.json."""
-    draw = np.random.default_rng(0)
-    arrays = {
-        f"{part}/{name}": draw.normal(0, 0.2, shape)
-        for part in PARTS
-        for name, shape in shapes(script["CONFIG"], part).items()
+def edited(name: str, folder: Path, changes: dict[str, str]) -> Path:
+    """A file of the example with other text in it."""
+    text = (EXAMPLE / name).read_text(encoding="utf-8")
+    for old, new in changes.items():
+        assert old in text
+        text = text.replace(old, new, 1)
+    (folder / name).write_text(text, encoding="utf-8")
+    return folder / name
+
+
+def imported(owner: Path, folder: Path, **given: Any) -> Path:
+    """The folder of the checkpoint."""
+    options = {
+        "primary": str(owner / "state.pt"),
+        "config": EXAMPLE / "pair.toml",
+        "map_file": EXAMPLE / "names.toml",
+        "tokenizer": owner / "tokenizer.json",
+        "end_tokens": ("<end>",),
     }
-    np.savez(tmp_path / "weights.npz", **arrays)  # pyright: ignore[reportArgumentType]
-    words = {"<end>": 0} | {f"w{i}": i for i in range(1, 64)}
-    Tokenizer(models.WordLevel(words, unk_token="<end>")).save(str(tmp_path / "tokenizer.json"))
-    return str(tmp_path / "weights.npz"), str(tmp_path / "tokenizer.json")
+    import_checkpoint(ImportOptions(**options | given), folder / "pair")
+    return folder / "pair"
 
 
-def test_the_script_has_60_lines_and_writes_a_checkpoint_that_the_page_compares(
-    script: dict, sources: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def differing(owner: Path, pair: Path) -> list[str]:
+    """The outputs that are not the owner's."""
+    checkpoint = read_checkpoint(pair)
+    reference = read_reference(owner / "reference.npz", checkpoint.config)
+    found = compare(checkpoint, reference, NEAR_TIE["float32"])
+    assert [each.output for each in found] == OUTPUTS
+    return [each.output for each in found if not each.passed]
+
+
+def test_import_and_compare_as_the_page_has_them(owner: Path, tmp_path: Path) -> None:
+    """With a wrong layer_map, too: everything but `compare` passes."""
+    for layers, code in (("[1, 3]", 0), ("[2, 3]", 1)):
+        config = edited("pair.toml", tmp_path, {"[1, 3]": layers})
+        names = ("--map", EXAMPLE / "names.toml", "--tokenizer", owner / "tokenizer.json")
+        options = ("--config", config, *names, "--end-tokens", "<end>", "--overwrite")
+        made = run("import", owner / "state.pt", *options, "--out", tmp_path / "pair")
+        assert made.exit_code == 0, made.stderr
+        assert run("checkpoint", "inspect", tmp_path / "pair").exit_code == 0
+        compared = run("checkpoint", "compare", tmp_path / "pair", owner / "reference.npz")
+        assert compared.exit_code == code, compared.stdout
+        as_json = run("checkpoint", "compare", tmp_path / "pair", owner / "reference.npz", "--json")
+        facts = json.loads(as_json.stdout)
+        assert facts["passed"] is (code == 0) and as_json.exit_code == code
+        assert [each["output"] for each in facts["outputs"]] == OUTPUTS
+    assert [each["passed"] for each in facts["outputs"]] == [True, False, False]
+    assert "drafter.logits: expected " in compared.stdout and "look at layer_map" in compared.stdout
+    assert compared.stdout.splitlines()[-1] == "The outputs are NOT those of the reference."
+
+
+DRAFTER, ALL = OUTPUTS[1:], OUTPUTS
+MISTAKES = {
+    "layer map": ({"[1, 3]": "[0, 3]"}, {}, DRAFTER),
+    "rope": ({"theta = 10000.0": "theta = 500000.0"}, {}, ALL),
+    "norm": ({"ff_size = 48": "ff_size = 48\nnorm_plus_one = true"}, {}, ALL),
+    "epsilon": ({"ff_size = 24": "ff_size = 24\nnorm_eps = 1e-2"}, {}, DRAFTER),
+    "drafter's rope": ({"ff_size = 24": "ff_size = 24\nrope = { theta = 500000.0 }"}, {}, DRAFTER),
+    "rotary pairs": ({}, {'rotary = "interleaved"': 'rotary = "halves"'}, ALL),
+    "projections": (
+        {},
+        {
+            '"projection.{j}.weight" = "link.{j}': '"projection.0.weight" = "link.1.weight"\n'
+            '"projection.1.weight" = "link.0'
+        },
+        DRAFTER,
+    ),
+    "gate and up": (
+        {},
+        {
+            "blocks.{j}.w1": "blocks.{j}.w3",
+            'up.weight" = "target.blocks.{j}.w3': 'up.weight" = "target.blocks.{j}.w1',
+        },
+        ALL,
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_compare_catches_a_mistake_that_import_cannot(
+    owner: Path, tmp_path: Path, mistake: str
 ) -> None:
-    assert len(SCRIPT.read_text(encoding="utf-8").splitlines()) <= 60
-    script["main"](*sources, str(tmp_path / "pair"))
-    made, given = read_checkpoint(tmp_path / "pair"), np.load(sources[0])
-    for part, tensors in made.params.items():
-        for name, array in tensors.items():
-            assert (array == given[f"{part}/{name}"].astype(np.float32)).all()
-    (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
-    monkeypatch.chdir(tmp_path)
-    exec(compile(code, "docs/own_weights.md", "exec"), {})
+    config, names, wrong = MISTAKES[mistake]
+    pair = imported(
+        owner,
+        tmp_path,
+        config=edited("pair.toml", tmp_path, config),
+        map_file=edited("names.toml", tmp_path, names),
+    )
+    found = differing(owner, pair)
+    assert found[:1] == wrong[:1] and set(found) <= set(wrong)
 
 
-def test_a_missing_tensor_is_named(script: dict, sources: tuple[str, str], tmp_path: Path) -> None:
-    arrays = dict(np.load(sources[0]))
-    del arrays["drafter/projection.0.weight"]
-    np.savez(sources[0], **arrays)
-    with pytest.raises(CheckpointError, match=r"tensor `projection\.0\.weight` is missing"):
-        script["main"](*sources, str(tmp_path / "pair"))
+def transposed(state: dict) -> None:
+    state["target.blocks.1.wo.weight"] = state["target.blocks.1.wo.weight"].T
 
 
-def test_interleaved_heads_become_two_halves(script: dict) -> None:
-    """Rotation of pairs (x[2i], x[2i + 1]), then reordered, is rotation of halves."""
-    H, freq = 8, [1.0, 0.3, 0.1, 0.03]
-    draw = np.random.default_rng(1)
-    weight, x = draw.normal(size=(5, 2 * H)), draw.normal(size=5)
-    heads = (x @ weight).reshape(2, H // 2, 2) @ np.array([1, 1j])
-    turned = heads * np.exp(1j * 7 * np.array(freq))
-    halves = (x @ script["halves_first"](weight, H)).reshape(2, H)
-    for head in range(2):
-        got = rotate(halves[head], 7, freq)
-        np.testing.assert_allclose(got[: H // 2] + 1j * got[H // 2 :], turned[head])
+def own_rows(state: dict) -> None:
+    """Only rows after the first of the block can tell: the last layer's keys and values."""
+    state["draft.tokens.weight"] = state["draft.tokens.weight"].roll(1, 0)
 
 
-def test_the_page_names_tensors_that_exist(script: dict) -> None:
-    config = script["CONFIG"]
+def reordered_features(state: dict) -> None:
+    """The router's probabilities before its entropy."""
+    state["gate_in.weight"] = state["gate_in.weight"].roll(1, 1)
+
+
+@pytest.mark.parametrize(
+    ("change", "wrong"),
+    [(transposed, ALL), (own_rows, DRAFTER), (reordered_features, OUTPUTS[2:])],
+    ids=lambda value: value.__name__ if callable(value) else "",
+)
+def test_compare_catches_other_values(owner: Path, tmp_path: Path, change, wrong) -> None:
+    state = torch.load(owner / "state.pt")
+    change(state)
+    torch.save(state, tmp_path / "state.pt")
+    assert differing(owner, imported(owner, tmp_path, primary=str(tmp_path / "state.pt"))) == wrong
+
+
+def test_a_wrong_top_k_is_refused_by_import(owner: Path, tmp_path: Path) -> None:
+    config = edited("pair.toml", tmp_path, {"top_k = 4": "top_k = 3"})
+    message = (
+        r"tensor `gate_in\.weight`, which is router `hidden\.weight`, must have shape \[32, 52\]"
+    )
+    with pytest.raises(CheckpointError, match=message):
+        imported(owner, tmp_path, config=config)
+
+
+@pytest.mark.parametrize("kind", ["safetensors", "npz", "folder"])
+def test_other_files_give_the_same_checkpoint(owner: Path, tmp_path: Path, kind: str) -> None:
+    from safetensors.numpy import save_file
+
+    state = {name: tensor.numpy() for name, tensor in torch.load(owner / "state.pt").items()}
+    source = tmp_path / f"model.{kind}"
+    if kind == "safetensors":
+        save_file(state, source)
+    elif kind == "npz":
+        np.savez_compressed(source, **state)
+    else:
+        source.mkdir()
+        names = sorted(state)
+        save_file({n: state[n] for n in names[::2]}, source / "a.safetensors")
+        torch.save({n: torch.tensor(state[n]) for n in names[1::2]}, source / "b.pt")
+    (tmp_path / "first").mkdir()
+    first = read_checkpoint(imported(owner, tmp_path / "first"))
+    assert read_checkpoint(imported(owner, tmp_path, primary=str(source))).source == first.source
+
+
+def test_names_of_the_project_need_no_map(owner: Path, tmp_path: Path) -> None:
+    (tmp_path / "first").mkdir()
+    first = read_checkpoint(imported(owner, tmp_path / "first"))
+    arrays = {f"{p}.{n}": array for p, own in first.params.items() for n, array in own.items()}
+    np.savez(tmp_path / "own.npz", **arrays)  # pyright: ignore[reportArgumentType]
+    pair = imported(owner, tmp_path, primary=str(tmp_path / "own.npz"), map_file=None)
+    assert read_checkpoint(pair).source == first.source
+
+
+def test_missing_and_left_over_tensors_are_named_by_their_own_names(
+    owner: Path, tmp_path: Path
+) -> None:
+    state = torch.load(owner / "state.pt")
+    state["blocks.inv_freq"] = state.pop("link.0.weight")
+    torch.save(state, tmp_path / "state.pt")
+    message = (
+        r"Missing: `link\.0\.weight`\. Not asked for: `blocks\.inv_freq`\. Add them to the map"
+    )
+    with pytest.raises(CheckpointError, match=message):
+        imported(owner, tmp_path, primary=str(tmp_path / "state.pt"))
+
+
+def test_what_is_rightly_left_out_is(owner: Path, tmp_path: Path) -> None:
+    state = torch.load(owner / "state.pt")
+    state["blocks.0.inv_freq"] = torch.ones(4)
+    torch.save({"model": state, "step": 7}, tmp_path / "state.pt")
+    names = edited("names.toml", tmp_path, {"unused = []": 'unused = ["model.*.inv_freq"]'})
+    text = names.read_text(encoding="utf-8")
+    names.write_text(re.sub(r'= "(target|draft|link|gate)', r'= "model.\1', text))
+    pair = imported(owner, tmp_path, primary=str(tmp_path / "state.pt"), map_file=names)
+    assert differing(owner, pair) == []
+
+
+def test_the_page_names_tensors_and_arrays_that_exist() -> None:
+    config = read_config(EXAMPLE / "pair.toml")
     known = {
-        re.sub(r"layers\.\d+|projection\.\d+", _counted, n)
+        re.sub(r"layers\.\d+|projection\.\d+", lambda m: m[0].split(".")[0] + ".{j}", n)
         for p in PARTS
         for n in shapes(config, p)
     }
@@ -90,7 +235,5 @@ def test_the_page_names_tensors_that_exist(script: dict) -> None:
     short = {f"layers.{{j}}.attention.{x}.weight" for x in "kv"}
     short |= {f"layers.{{j}}.ff.{x}.weight" for x in ("up", "down")}
     assert known - named == short  # `.k.weight` and the like, behind the first of their row
-
-
-def _counted(match: re.Match[str]) -> str:
-    return match[0].split(".")[0] + ".{j}"
+    arrays = PAGE.split("## Comparing")[1]
+    assert all(f"`{name}`" in arrays for name in output_shapes(config, 1, 9, 3))

@@ -82,8 +82,8 @@ def test_vocabulary_comes_along(tmp_path: Path) -> None:
         ),
         ({"expert_count": 8}, "`llama.expert_count` must be 0. Got: 8"),
         ({"feed_forward_length": 52}, "`blk.0.ffn_down.weight` must have shape"),
-        ({"block_count": 4}, "a tensor is missing. Got: 9 such: `blk.3.attn_k.weight`"),
-        ({"block_count": 2}, "a tensor is not known in this family. Got: 9 such"),
+        ({"block_count": 4}, "`blk.3.attn_v.weight` and 4 more. Not known: none. Got: 30"),
+        ({"block_count": 2}, "Missing: none. Not known: `blk.2.attn_k.weight`, "),
     ],
     ids=[
         *("rope", "partial rotation", "value size", "heads", "depth", "epsilon"),

@@ -165,8 +165,15 @@ def test_a_chat_template_is_shared_by_a_second_checkpoint(tmp_path: Path) -> Non
         ({"drafter_layers": (0,), "dtype": "int8"}, r"`dtype` must be one of .* Got: 'int8'"),
         ({"drafter_layers": (0,), "drafter": "x"}, "exclude each other"),
         ({"drafter_layers": (0,), "layer_map": (1,)}, "`layer_map` is of the projections"),
+        ({"primary": "x.pt"}, r"`x\.pt` holds tensors without .* pass `config`, and `map_file` if"),
+        ({"map_file": Path("x")}, r"`map_file` names the tensors of a pair, whose `config`"),
+        ({"config": Path("x"), "drafter": "y"}, r"`config` is of a whole pair, without `drafter`"),
+        ({"config": Path("x.toml")}, r"`x\.toml`: .* TOML or JSON file\. Got: no file"),
     ],
-    ids=["no drafter", "no source", "layer", "end token", "dtype", "both", "map"],
+    ids=[
+        *["no drafter", "no source", "layer", "end token", "dtype", "both", "layer map"],
+        *["no config", "map alone", "whole pair", "no config file"],
+    ],
 )
 def test_bad_options_are_one_sentence(tmp_path: Path, options: dict, message: str) -> None:
     with pytest.raises((CheckpointError, ConfigError), match=message):
