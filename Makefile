@@ -51,9 +51,12 @@ bench: $(DEMO)/manifest.json $(BASELINE)/manifest.json $(ENGINES)/manifest.json
 	$(BIN)/tandem-export plan 8b --target v5e-4 --json > build/plan.json
 	$(BIN)/tandem-export compile $(DEMO) --target v5e --no-reuse --out build/compile.json
 
-# What tests/importing compares imported models with: logits that transformers and torch compute.
+# What the tests compare with: logits that transformers and torch compute, files that torch writes,
+# and the outputs of the example of an owner's own program.
 goldens: $(REFERENCE)/.stamp
 	$(REFERENCE)/bin/python -m tests.importing.reference
+	$(REFERENCE)/bin/python -m tests.importing.torch_files
+	$(REFERENCE)/bin/python examples/own_weights/owner.py tests/examples/goldens
 
 # What docs/onnx.md says of the larger pair.
 bench-onnx: $(PAIR)/float32/manifest.json $(PAIR)/bfloat16/manifest.json $(PAIR)/int8/manifest.json

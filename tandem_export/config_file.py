@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import tomllib
 from pathlib import Path
 from typing import Any
 
 from tandem_export.config import TandemConfig, default_layer_map, from_dict
 from tandem_export.errors import ConfigError
+from tandem_export.storage import JSON_LIMIT, parse_json, read_bytes
 
 
 def read_config(path: Path) -> TandemConfig:
@@ -22,9 +22,8 @@ def read_config(path: Path) -> TandemConfig:
     Raises:
       ConfigError: no such file, neither TOML nor JSON, or a config that breaks a rule.
     """
-    if not path.is_file():
-        raise ConfigError(f"the configuration must be a TOML or JSON file. Got: no file {path}")
-    return parse_config(path.read_bytes(), path.name, is_json=path.suffix == ".json")
+    data = read_bytes(path, limit=JSON_LIMIT, error=ConfigError)
+    return parse_config(data, path.name, is_json=path.suffix == ".json")
 
 
 def parse_config(data: bytes, where: str, *, is_json: bool = False) -> TandemConfig:
@@ -33,15 +32,19 @@ def parse_config(data: bytes, where: str, *, is_json: bool = False) -> TandemCon
     Raises:
       ConfigError: as `read_config`.
     """
-    try:
-        text = data.decode("utf-8")
-        values = json.loads(text) if is_json else tomllib.loads(text)
-    except ValueError as error:  # of the encoding, JSON or TOML
-        kind = "JSON" if is_json else "TOML"
-        raise ConfigError(f"`{where}` must be {kind}. Got: {error}") from error
+    values = _parsed(data, where, is_json=is_json)
     if isinstance(values, dict) and isinstance(values.get("config"), dict):
         values = values["config"]
     return from_dict(_with_layer_map(values), where)
+
+
+def _parsed(data: bytes, where: str, *, is_json: bool) -> Any:
+    if is_json:
+        return parse_json(data, name=where, error=ConfigError)
+    try:
+        return tomllib.loads(data.decode("utf-8"))
+    except (ValueError, RecursionError) as error:  # of the encoding or of TOML
+        raise ConfigError(f"`{where}` must be TOML. Got: {error}") from error
 
 
 def _with_layer_map(values: Any) -> Any:

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
+import torch  # pyright: ignore[reportMissingImports]
 from tokenizers import Tokenizer, models
-from torch import nn
-from torch.nn import functional as F
+from torch import nn  # pyright: ignore[reportMissingImports]
+from torch.nn import functional as F  # pyright: ignore[reportMissingImports]
 
 VOCABULARY, HEAD, THETA, TOP_K = 64, 8, 10_000.0, 4
 LAYER_MAP = (1, 3)  # drafter layer j reads the primary's activation LAYER_MAP[j]

@@ -41,8 +41,6 @@ def _read_file(path: Path) -> dict[str, LazyTensor]:
     with naming(path.name):
         if path.suffix not in READERS:
             raise CheckpointError(f"weights must be in {', '.join(READERS)}. Got: {path.name!r}")
-        if not path.is_file():
-            raise CheckpointError(f"there must be a file. Got: none at {str(path)!r}")
         return dict(READERS[path.suffix](path))
 
 

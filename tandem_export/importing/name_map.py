@@ -86,7 +86,7 @@ def read_name_map(path: Path) -> NameMap:
     """
     try:
         values = tomllib.loads(read_text(path))
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise CheckpointError(f"must be TOML. Got: {error}") from error
     unknown = sorted(set(values) - set(_KEYS))
     if unknown:

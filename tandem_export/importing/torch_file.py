@@ -15,6 +15,7 @@ import numpy as np
 from tandem_export.errors import CheckpointError
 from tandem_export.importing.lazy import LazyTensor, lazy
 from tandem_export.importing.records import Storage, Strided, read_records
+from tandem_export.storage import open_regular
 
 _DTYPES = {
     "FloatStorage": np.dtype(np.float32),
@@ -40,7 +41,7 @@ def read_torch(path: Path) -> dict[str, LazyTensor]:
         numbers, texts and tensors.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_regular(path, error=CheckpointError) as file, zipfile.ZipFile(file) as archive:
             records = {info.filename.partition("/")[2]: info for info in archive.infolist()}
             tree = read_records(_description(archive, records))
             _check_byte_order(archive, records)

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-import runpy
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-
-pytest.importorskip("torch", reason="the owner's program is in torch (the dev extra)")
-import torch
 
 from tandem_export.checkpoint import read_checkpoint, read_reference
 from tandem_export.checkpoint.compare import compare
@@ -20,6 +16,7 @@ from tandem_export.checkpoint.reference import output_shapes
 from tandem_export.config_file import read_config
 from tandem_export.errors import CheckpointError
 from tandem_export.importing import ImportOptions, import_checkpoint
+from tandem_export.importing.torch_file import read_torch
 from tandem_export.model import PARTS, shapes
 from tandem_export.parity import NEAR_TIE
 from tests.cli.test_commands import run
@@ -30,12 +27,20 @@ PAGE = (ROOT / "docs" / "own_weights.md").read_text(encoding="utf-8")
 OUTPUTS = ["primary.logits", "drafter.logits", "router.acceptance"]
 
 
-@pytest.fixture(scope="module")
-def owner(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with state.pt, reference.npz and tokenizer.json."""
-    folder = tmp_path_factory.mktemp("owner")
-    runpy.run_path(str(EXAMPLE / "owner.py"))["main"](str(folder))
-    return folder
+@pytest.fixture
+def owner() -> Path:
+    """A folder with state.pt, reference.npz and tokenizer.json, as owner.py writes it."""
+    return Path(__file__).parent / "goldens"
+
+
+def state(owner: Path) -> dict[str, np.ndarray]:
+    """The arrays of state.pt."""
+    return {name: np.array(tensor) for name, tensor in read_torch(owner / "state.pt").items()}
+
+
+def save(path: Path, arrays: dict[str, Any]) -> Path:
+    np.savez_compressed(path, **arrays)
+    return path
 
 
 def edited(name: str, folder: Path, changes: dict[str, str]) -> Path:
@@ -132,18 +137,18 @@ def test_compare_catches_a_mistake_that_import_cannot(
     assert found[:1] == wrong[:1] and set(found) <= set(wrong)
 
 
-def transposed(state: dict) -> None:
-    state["target.blocks.1.wo.weight"] = state["target.blocks.1.wo.weight"].T
+def transposed(arrays: dict) -> None:
+    arrays["target.blocks.1.wo.weight"] = arrays["target.blocks.1.wo.weight"].T
 
 
-def own_rows(state: dict) -> None:
-    """Only rows after the first of the block can tell: the last layer's keys and values."""
-    state["draft.tokens.weight"] = state["draft.tokens.weight"].roll(1, 0)
+def own_rows(arrays: dict) -> None:
+    """What the drafter's own rows start from."""
+    arrays["draft.tokens.weight"] = np.roll(arrays["draft.tokens.weight"], 1, 0)
 
 
-def reordered_features(state: dict) -> None:
+def reordered_features(arrays: dict) -> None:
     """The router's probabilities before its entropy."""
-    state["gate_in.weight"] = state["gate_in.weight"].roll(1, 1)
+    arrays["gate_in.weight"] = np.roll(arrays["gate_in.weight"], 1, 1)
 
 
 @pytest.mark.parametrize(
@@ -152,10 +157,10 @@ def reordered_features(state: dict) -> None:
     ids=lambda value: value.__name__ if callable(value) else "",
 )
 def test_compare_catches_other_values(owner: Path, tmp_path: Path, change, wrong) -> None:
-    state = torch.load(owner / "state.pt")
-    change(state)
-    torch.save(state, tmp_path / "state.pt")
-    assert differing(owner, imported(owner, tmp_path, primary=str(tmp_path / "state.pt"))) == wrong
+    arrays = state(owner)
+    change(arrays)
+    source = save(tmp_path / "state.npz", arrays)
+    assert differing(owner, imported(owner, tmp_path, primary=str(source))) == wrong
 
 
 def test_a_wrong_top_k_is_refused_by_import(owner: Path, tmp_path: Path) -> None:
@@ -171,17 +176,17 @@ def test_a_wrong_top_k_is_refused_by_import(owner: Path, tmp_path: Path) -> None
 def test_other_files_give_the_same_checkpoint(owner: Path, tmp_path: Path, kind: str) -> None:
     from safetensors.numpy import save_file
 
-    state = {name: tensor.numpy() for name, tensor in torch.load(owner / "state.pt").items()}
+    arrays = state(owner)
     source = tmp_path / f"model.{kind}"
     if kind == "safetensors":
-        save_file(state, source)
+        save_file(arrays, source)
     elif kind == "npz":
-        np.savez_compressed(source, **state)
+        save(source, arrays)
     else:
         source.mkdir()
-        names = sorted(state)
-        save_file({n: state[n] for n in names[::2]}, source / "a.safetensors")
-        torch.save({n: torch.tensor(state[n]) for n in names[1::2]}, source / "b.pt")
+        names = sorted(arrays)
+        save_file({n: arrays[n] for n in names[::2]}, source / "a.safetensors")
+        save(source / "b.npz", {n: arrays[n] for n in names[1::2]})
     (tmp_path / "first").mkdir()
     first = read_checkpoint(imported(owner, tmp_path / "first"))
     assert read_checkpoint(imported(owner, tmp_path, primary=str(source))).source == first.source
@@ -191,32 +196,29 @@ def test_names_of_the_project_need_no_map(owner: Path, tmp_path: Path) -> None:
     (tmp_path / "first").mkdir()
     first = read_checkpoint(imported(owner, tmp_path / "first"))
     arrays = {f"{p}.{n}": array for p, own in first.params.items() for n, array in own.items()}
-    np.savez(tmp_path / "own.npz", **arrays)  # pyright: ignore[reportArgumentType]
-    pair = imported(owner, tmp_path, primary=str(tmp_path / "own.npz"), map_file=None)
+    source = save(tmp_path / "own.npz", arrays)
+    pair = imported(owner, tmp_path, primary=str(source), map_file=None)
     assert read_checkpoint(pair).source == first.source
 
 
 def test_missing_and_left_over_tensors_are_named_by_their_own_names(
     owner: Path, tmp_path: Path
 ) -> None:
-    state = torch.load(owner / "state.pt")
-    state["blocks.inv_freq"] = state.pop("link.0.weight")
-    torch.save(state, tmp_path / "state.pt")
+    arrays = state(owner)
+    arrays["blocks.inv_freq"] = arrays.pop("link.0.weight")
+    source = save(tmp_path / "state.npz", arrays)
     message = (
         r"Missing: `link\.0\.weight`\. Not asked for: `blocks\.inv_freq`\. Add them to the map"
     )
     with pytest.raises(CheckpointError, match=message):
-        imported(owner, tmp_path, primary=str(tmp_path / "state.pt"))
+        imported(owner, tmp_path, primary=str(source))
 
 
 def test_what_is_rightly_left_out_is(owner: Path, tmp_path: Path) -> None:
-    state = torch.load(owner / "state.pt")
-    state["blocks.0.inv_freq"] = torch.ones(4)
-    torch.save({"model": state, "step": 7}, tmp_path / "state.pt")
-    names = edited("names.toml", tmp_path, {"unused = []": 'unused = ["model.*.inv_freq"]'})
-    text = names.read_text(encoding="utf-8")
-    names.write_text(re.sub(r'= "(target|draft|link|gate)', r'= "model.\1', text))
-    pair = imported(owner, tmp_path, primary=str(tmp_path / "state.pt"), map_file=names)
+    arrays = state(owner) | {"blocks.0.inv_freq": np.ones(4)}
+    source = save(tmp_path / "state.npz", arrays)
+    names = edited("names.toml", tmp_path, {"unused = []": 'unused = ["*.inv_freq"]'})
+    pair = imported(owner, tmp_path, primary=str(source), map_file=names)
     assert differing(owner, pair) == []
 
 
