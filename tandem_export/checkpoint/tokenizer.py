@@ -7,6 +7,7 @@ import numpy as np
 from tandem_export.checkpoint.record import Vocabulary
 from tandem_export.config import TandemConfig
 from tandem_export.errors import CheckpointError
+from tandem_export.storage import load_tokenizer
 
 
 def check_vocabulary(vocabulary: Vocabulary, config: TandemConfig) -> None:
@@ -50,12 +51,8 @@ def check_tokenizer(tokenizer_json: str, vocabulary: Vocabulary) -> None:
     Raises:
       CheckpointError: it cannot be loaded, or its highest id is another.
     """
-    from tokenizers import Tokenizer
-
-    try:
-        ids = Tokenizer.from_str(tokenizer_json).get_vocab(with_added_tokens=True).values()
-    except Exception as error:  # The library raises bare `Exception`.
-        raise CheckpointError(f"not a tokenizer of the `tokenizers` library: {error}") from error
+    tokenizer = load_tokenizer(tokenizer_json, error=CheckpointError)
+    ids = tokenizer.get_vocab(with_added_tokens=True).values()
     size = max(ids, default=-1) + 1
     if size != vocabulary.size:
         raise CheckpointError(

@@ -5,13 +5,12 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from tokenizers import Tokenizer
-
 from tandem_export.checkpoint import Vocabulary
 from tandem_export.checkpoint.record import read_text
 from tandem_export.errors import CheckpointError
 from tandem_export.importing.options import ImportOptions
-from tandem_export.tokenizer import Text, begin_token, read_hugging_face, token_texts
+from tandem_export.storage import load_tokenizer
+from tandem_export.tokenizer import Text, begin_token, read_hugging_face, token_texts, with_special
 
 
 def chosen_text(options: ImportOptions, text: Text | None) -> Text:
@@ -29,7 +28,7 @@ def chosen_text(options: ImportOptions, text: Text | None) -> Text:
         )
     template = text.chat_template
     if options.chat_template is not None:
-        template = read_text(options.chat_template)
+        template = with_special(read_text(options.chat_template), text.special)
     return dataclasses.replace(text, chat_template=template, end_tokens=_ends(options, text))
 
 
@@ -49,7 +48,7 @@ def vocabulary_of(text: Text) -> Vocabulary:
 
 
 def _ends(options: ImportOptions, text: Text) -> tuple[int, ...]:
-    tokenizer = Tokenizer.from_str(text.tokenizer_json)
+    tokenizer = load_tokenizer(text.tokenizer_json, error=CheckpointError)
     found = list(text.end_tokens)
     for name in options.end_tokens:
         token = int(name) if name.isdigit() else tokenizer.token_to_id(name)

@@ -9,7 +9,8 @@ from importlib import resources
 from tokenizers import Tokenizer
 
 from tandem_export.bundle import Bundle
-from tandem_export.errors import RequestError
+from tandem_export.errors import BundleError, RequestError
+from tandem_export.storage import encode_text, load_tokenizer, read_text
 
 Prompt = str | Sequence[int]
 _HINT = "Give prompts of your own: a JSON list of texts, or of lists of token ids"
@@ -37,7 +38,8 @@ def encode_prompts(
             "the cache leaves no room for a prompt beside the new tokens and a draft; lower the "
             f"number of new tokens. Got: {room} positions"
         )
-    tokenizer = Tokenizer.from_file(str(bundle.tokenizer_path))
+    text = read_text(bundle.tokenizer_path, error=BundleError)
+    tokenizer = load_tokenizer(text, error=BundleError)
     pairs = enumerate(whole[:count])
     return [_ids(tokenizer, i, prompt)[:room] for i, prompt in pairs]
 
@@ -50,10 +52,7 @@ def _packaged() -> list[str]:
 def _ids(tokenizer: Tokenizer, index: int, prompt: Prompt) -> tuple[int, ...]:
     if not isinstance(prompt, str):
         return tuple(int(token) for token in prompt)
-    try:
-        ids = tokenizer.encode(prompt).ids
-    except Exception as error:  # tokenizers raises nothing narrower
-        raise _not_encoded(index, str(error)) from error
+    ids = encode_text(tokenizer, prompt, what=f"prompt {index}", error=RequestError)
     # One id over and over is how a vocabulary without these words answers.
     if not ids or len(set(ids)) < min(2, len(prompt)):
         raise _not_encoded(index, f"ids {sorted(set(ids))} for {prompt[:20]!r}")

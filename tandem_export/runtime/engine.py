@@ -21,6 +21,7 @@ from tandem_export.runtime.sample import Sample
 from tandem_export.runtime.scheduler import Scheduler, ShouldCancel
 from tandem_export.runtime.stats import EngineStats
 from tandem_export.runtime.steps import StepRounds
+from tandem_export.storage import encode_text
 
 DRIVERS = ("fused", "steps")
 Prompts = str | Sequence[str] | Sequence[Sequence[int]]
@@ -167,7 +168,7 @@ class Engine:
             return [int(token) for token in prompt]
         if self.tokenizer is None:
             raise RequestError(f"prompt {index} is text, but the engine has no tokenizer")
-        return self.tokenizer.encode(prompt).ids
+        return encode_text(self.tokenizer, prompt, what=f"prompt {index}", error=RequestError)
 
     def _rounds(self, kind: RoundKind) -> Rounds:
         if self._fused is None or self.driver == "steps" or kind.role == "drafter":

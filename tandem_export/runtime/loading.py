@@ -8,13 +8,14 @@ from pathlib import Path
 from tokenizers import Tokenizer
 
 from tandem_export.bundle import Bundle, open_bundle
-from tandem_export.errors import ConfigError
+from tandem_export.errors import BundleError, ConfigError
 from tandem_export.runtime.buckets import batches_of, limits_of
 from tandem_export.runtime.chat import ChatTemplate
 from tandem_export.runtime.engine import Engine
 from tandem_export.runtime.executors import form_of, make_executor
 from tandem_export.runtime.params import Mode, SamplingParams
 from tandem_export.serving.client import ClientOptions
+from tandem_export.storage import load_tokenizer, read_text
 
 
 def load(
@@ -62,7 +63,8 @@ def load(
         threads=threads,
         serving=serving,
     )
-    tokenizer = Tokenizer.from_file(str(bundle.tokenizer_path))
+    text = read_text(bundle.tokenizer_path, error=BundleError)
+    tokenizer = load_tokenizer(text, error=BundleError)
     engine = Engine(
         runner,
         limits_of(bundle, slots, gamma),

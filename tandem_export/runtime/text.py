@@ -6,6 +6,9 @@ from collections.abc import Sequence
 
 from tokenizers import Tokenizer
 
+from tandem_export.errors import RequestError
+from tandem_export.storage import native_errors
+
 _BROKEN = "\N{REPLACEMENT CHARACTER}"
 
 
@@ -58,7 +61,8 @@ class TextStream:
         return self._decode(self._tokens[self._context :])[len(before) :]
 
     def _decode(self, tokens: list[int]) -> str:
-        return self._tokenizer.decode(tokens, skip_special_tokens=True)
+        with native_errors("the answer's tokens cannot be decoded", RequestError):
+            return self._tokenizer.decode(tokens, skip_special_tokens=True)
 
     def _append(self, fresh: str) -> bool:
         start = max(0, len(self.text) - self._longest + 1)

@@ -20,6 +20,12 @@ from tandem_export.storage.json_text import (
     read_json,
     read_json_object,
 )
+from tandem_export.storage.tokenizer_json import (
+    encode_text,
+    load_tokenizer,
+    native_errors,
+    tokenizer_text,
+)
 
 __all__ = [
     "JSON_DEPTH",
@@ -28,6 +34,9 @@ __all__ = [
     "Fields",
     "GgufHeader",
     "TensorRecord",
+    "encode_text",
+    "load_tokenizer",
+    "native_errors",
     "open_regular",
     "parse_json",
     "read_bytes",
@@ -36,4 +45,5 @@ __all__ = [
     "read_json_object",
     "read_text",
     "refuse_pointer",
+    "tokenizer_text",
 ]

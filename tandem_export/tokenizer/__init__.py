@@ -2,6 +2,13 @@
 
 from tandem_export.tokenizer.gguf import read_gguf_vocabulary
 from tandem_export.tokenizer.hugging_face import read_hugging_face
-from tandem_export.tokenizer.text import Text, begin_token, token_texts
+from tandem_export.tokenizer.text import Text, begin_token, token_texts, with_special
 
-__all__ = ["Text", "begin_token", "read_gguf_vocabulary", "read_hugging_face", "token_texts"]
+__all__ = [
+    "Text",
+    "begin_token",
+    "read_gguf_vocabulary",
+    "read_hugging_face",
+    "token_texts",
+    "with_special",
+]

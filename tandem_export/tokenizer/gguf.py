@@ -20,7 +20,7 @@ from tandem_export.errors import CheckpointError
 from tandem_export.storage import Fields
 from tandem_export.tokenizer.pieces import Kind, Pieces, check_texts, put_before, to_tokenizer_json
 from tandem_export.tokenizer.splits import WORD_SPLITS
-from tandem_export.tokenizer.text import Text
+from tandem_export.tokenizer.text import Text, with_special
 
 # Tokens that end a turn, whatever the file calls its end token; llama.cpp stops at them, too.
 _END_TEXTS = ("<end_of_turn>", "<|eot_id|>", "<|eom_id|>", "<|im_end|>", "<|endoftext|>")
@@ -73,11 +73,12 @@ def read_gguf_vocabulary(fields: Fields) -> Text:
         )
     vocabulary = _vocabulary(fields, _SCORED_IDS if kind == "llama" else {})
     named = {name: vocabulary.token(key) for name, key in _NAMED.items()}
+    special = {name: vocabulary.texts[t] for name, t in named.items() if t is not None}
     return Text(
         tokenizer_json=readers[kind](vocabulary),
         end_tokens=_end_tokens(vocabulary),
-        chat_template=fields.text("tokenizer.chat_template"),
-        special={n: vocabulary.texts[t] for n, t in named.items() if t is not None},
+        chat_template=with_special(fields.text("tokenizer.chat_template"), special),
+        special=special,
     )
 
 

@@ -7,15 +7,15 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tokenizers import Tokenizer
-
 from tandem_export.checkpoint.record import read_text
 from tandem_export.errors import CheckpointError
+from tandem_export.storage import load_tokenizer, tokenizer_text
 from tandem_export.tokenizer.pieces import Kind, Pieces, to_tokenizer_json
 from tandem_export.tokenizer.sentencepiece import read_pieces
-from tandem_export.tokenizer.text import Text
+from tandem_export.tokenizer.text import Text, with_special
 
 _TEMPLATE = "chat_template.jinja"
+_SPECIAL = ("bos_token", "eos_token", "unk_token", "pad_token")
 
 
 def read_hugging_face(folder: Path) -> Text | None:
@@ -29,7 +29,7 @@ def read_hugging_face(folder: Path) -> Text | None:
     """
     settings = _json(folder / "tokenizer_config.json")
     if (folder / "tokenizer.json").is_file():
-        tokenizer_json = read_text(folder / "tokenizer.json")
+        tokenizer_json = tokenizer_text(read_text(folder / "tokenizer.json"), error=CheckpointError)
     elif (folder / "tokenizer.model").is_file():
         pieces = read_pieces(
             folder / "tokenizer.model", add_begin=settings.get("add_bos_token", True)
@@ -37,10 +37,12 @@ def read_hugging_face(folder: Path) -> Text | None:
         tokenizer_json = to_tokenizer_json(_with_added(pieces, folder, settings))
     else:
         return None
+    special = _special(folder, settings)
     return Text(
         tokenizer_json=tokenizer_json,
         end_tokens=_end_tokens(folder, settings, tokenizer_json),
-        chat_template=_chat_template(folder, settings),
+        chat_template=with_special(_chat_template(folder, settings), special),
+        special=special,
     )
 
 
@@ -65,14 +67,27 @@ def _with_added(pieces: Pieces, folder: Path, settings: dict[str, Any]) -> Piece
     return dataclasses.replace(pieces, texts=texts, scores=scores, kinds=kinds)
 
 
+def _special(folder: Path, settings: dict[str, Any]) -> dict[str, str]:
+    """The texts of the special tokens that the folder names, by their names in templates."""
+    named = _json(folder / "special_tokens_map.json") | settings
+    texts = {name: _content(named.get(name)) for name in _SPECIAL}
+    return {name: text for name, text in texts.items() if text is not None}
+
+
+def _content(token: Any) -> str | None:
+    """The text of a token, which stands alone or in a record."""
+    text = token.get("content") if isinstance(token, dict) else token
+    return text if isinstance(text, str) else None
+
+
 def _end_tokens(folder: Path, settings: dict[str, Any], tokenizer_json: str) -> tuple[int, ...]:
     found: list[int] = []
     for name in ("generation_config.json", "config.json"):
         value = _json(folder / name).get("eos_token_id")
         found += [] if value is None else value if isinstance(value, list) else [value]
-    own = settings.get("eos_token")
-    own = own["content"] if isinstance(own, dict) else own
-    token = None if own is None else Tokenizer.from_str(tokenizer_json).token_to_id(own)
+    own = _content(settings.get("eos_token"))
+    tokenizer = load_tokenizer(tokenizer_json, error=CheckpointError)
+    token = None if own is None else tokenizer.token_to_id(own)
     return tuple(dict.fromkeys([*found, *([] if token is None else [token])]))
 
 

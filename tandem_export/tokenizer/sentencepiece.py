@@ -5,7 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from tandem_export.errors import CheckpointError
+from tandem_export.storage import read_bytes
 from tandem_export.tokenizer.pieces import SPACE, Kind, Pieces
+
+# The largest in use, of 262,144 pieces, has 4.7 MB.
+_LIMIT = 2**26
 
 
 def read_pieces(path: Path, *, add_begin: bool) -> Pieces:
@@ -20,8 +24,8 @@ def read_pieces(path: Path, *, add_begin: bool) -> Pieces:
 
     model = sentencepiece_model_pb2.ModelProto()  # pyright: ignore[reportAttributeAccessIssue]
     try:
-        model.ParseFromString(path.read_bytes())
-    except DecodeError as error:
+        model.ParseFromString(read_bytes(path, limit=_LIMIT, error=CheckpointError))
+    except (DecodeError, UnicodeDecodeError) as error:
         raise CheckpointError(f"`{path.name}` is not a SentencePiece model: {error}") from error
     trainer, normalizer = model.trainer_spec, model.normalizer_spec
     _require(path, "model_type", trainer.model_type, trainer.BPE)
@@ -29,14 +33,25 @@ def read_pieces(path: Path, *, add_begin: bool) -> Pieces:
     _require(path, "remove_extra_whitespaces", normalizer.remove_extra_whitespaces, False)
     _require(path, "escape_whitespaces", normalizer.escape_whitespaces, True)
     _require(path, "treat_whitespace_as_suffix", trainer.treat_whitespace_as_suffix, False)
+    count = len(model.pieces)
+    begin = _token(path, "bos_id", trainer.bos_id, count) if add_begin else None
     return Pieces(
         texts=[_text(piece.piece, piece.type) for piece in model.pieces],
         scores=[piece.score for piece in model.pieces],
         kinds=[piece.type for piece in model.pieces],
         space_prefix=normalizer.add_dummy_prefix,
-        unknown=trainer.unk_id,
-        begin=trainer.bos_id if add_begin and trainer.bos_id >= 0 else None,
+        unknown=_token(path, "unk_id", trainer.unk_id, count),
+        begin=begin,
     )
+
+
+def _token(path: Path, name: str, token: int, count: int) -> int | None:
+    """An id of the trainer's; below 0 there is none."""
+    if token >= count:
+        raise CheckpointError(
+            f"`{path.name}`: `{name}` must be one of {count} pieces. Got: {token}"
+        )
+    return token if token >= 0 else None
 
 
 def _text(piece: str, kind: int) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from tokenizers import Tokenizer
+from tandem_export.errors import CheckpointError
+from tandem_export.storage import load_tokenizer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,12 +29,26 @@ class Text:
 
 def token_texts(tokenizer_json: str) -> dict[int, str]:
     """Id -> token, added tokens included."""
-    vocabulary = Tokenizer.from_str(tokenizer_json).get_vocab(with_added_tokens=True)
-    return {token: text for text, token in vocabulary.items()}
+    tokenizer = load_tokenizer(tokenizer_json, error=CheckpointError)
+    return {token: text for text, token in tokenizer.get_vocab(with_added_tokens=True).items()}
 
 
 def begin_token(tokenizer_json: str) -> int | None:
     """The id that the tokenizer puts before every text, or None."""
-    tokenizer = Tokenizer.from_str(tokenizer_json)
+    tokenizer = load_tokenizer(tokenizer_json, error=CheckpointError)
     bare, whole = (tokenizer.encode("a", add_special_tokens=on).ids for on in (False, True))
-    return whole[0] if whole[0] != bare[0] else None
+    return whole[0] if whole[:1] != bare[:1] else None
+
+
+def with_special(template: str | None, special: Mapping[str, str]) -> str | None:
+    """Writes the special tokens that a chat template names at its head.
+
+    A template means those of the tokenizer's own settings, which a bundle does not keep: its begin
+    token is the one that the tokenizer adds, and may be none, its end tokens are many.
+    """
+    used = {name: text for name, text in special.items() if template and name in template}
+    if template is None or not used:
+        return template
+    texts = (f"{{% set {n} = {json.dumps(t, ensure_ascii=False)} %}}" for n, t in used.items())
+    # The newline after a tag is not rendered, and the template still begins a line.
+    return "".join(f"{text}\n" for text in texts) + template
