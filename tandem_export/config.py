@@ -11,6 +11,7 @@ import dataclasses
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Integral
 from typing import Any, Literal
 
 from tandem_export.errors import ConfigError
@@ -141,7 +142,8 @@ class DecoderConfig:
             "ff_size",
         ):
             value, most = getattr(self, name), _DEEPEST if name == "num_layers" else _LARGEST
-            _require(1 <= value <= most, name, f"within 1 .. {most}", value)
+            ok = isinstance(value, Integral) and 1 <= value <= most
+            _require(ok, name, f"within 1 .. {most}", value)
         _require(self.head_size % 2 == 0, "head_size", "even (rotary embedding)", self.head_size)
         _require(
             self.num_heads % self.num_kv_heads == 0,

@@ -51,6 +51,7 @@ def test_configs_are_frozen_and_hashable():
     ("options", "message"),
     [
         ({"vocab_size": 0}, r"`vocab_size` must be within 1 \.\. \d+\. Got: 0"),
+        ({"num_layers": 2.0}, r"`num_layers` must be within 1 \.\. 2048\. Got: 2\.0"),
         ({"num_layers": 0}, r"`num_layers` must be within 1 \.\. 2048\. Got: 0"),
         ({"num_layers": 2**31}, r"`num_layers` must be within 1 \.\. 2048\. Got: 2147483648"),
         ({"rope": RopeConfig(rotary_size=6)}, r"`rope\.rotary_size` must be at most 4\. Got: 6"),

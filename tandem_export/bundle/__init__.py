@@ -16,8 +16,9 @@ from tandem_export.bundle.manifest import (
 )
 from tandem_export.bundle.parse import parse_manifest
 from tandem_export.bundle.reader import open_bundle
-from tandem_export.bundle.weights import TensorPlace, locate_weights
+from tandem_export.bundle.weights import locate_weights
 from tandem_export.bundle.writer import BundleWriter
+from tandem_export.storage import TensorPlace
 
 __all__ = [
     "FORMAT_VERSION",

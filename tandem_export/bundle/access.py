@@ -13,6 +13,10 @@ from tandem_export.bundle import artifact, layout
 from tandem_export.bundle.manifest import GraphRecord, Manifest
 from tandem_export.bundle.weights import map_weights
 from tandem_export.errors import BundleError
+from tandem_export.storage import read_bytes, read_text
+
+# Graphs hold no weights: that of an 8B pair with the most in it has 3 MB.
+GRAPH_LIMIT = 256 * 2**20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,9 +39,14 @@ class Bundle:
 
     @property
     def chat_template(self) -> str | None:
-        """The jinja template that makes a prompt of messages, or None."""
-        path = self.path / layout.CHAT_TEMPLATE
-        return path.read_bytes().decode() if layout.CHAT_TEMPLATE in self.manifest.files else None
+        """The jinja template that makes a prompt of messages, or None.
+
+        Raises:
+          BundleError: it is not UTF-8.
+        """
+        if layout.CHAT_TEMPLATE not in self.manifest.files:
+            return None
+        return read_text(self.path / layout.CHAT_TEMPLATE, error=BundleError)
 
     def weights(self) -> dict[str, np.ndarray]:
         """Every tensor by its bundle name, `part.tensor`: read-only views of the mapped file."""
@@ -80,10 +89,15 @@ class Bundle:
             have = sorted(self.graph(name).files)
             raise BundleError(f"graph {name!r} has no form {kind!r}; it has: {have}")
         files = same[0].files
-        data = (self.path / files[kind]).read_bytes()
+        data = self._bytes(files[kind])
         if kind != "jax_export":
             return data
-        return artifact.join(data, (self.path / files["stablehlo"]).read_bytes())
+        if "stablehlo" not in files:
+            raise BundleError(f"graph {name!r} has the form {kind!r} without its 'stablehlo'")
+        return artifact.join(data, self._bytes(files["stablehlo"]), name=files[kind])
+
+    def _bytes(self, file: str) -> bytes:
+        return read_bytes(self.path / file, limit=GRAPH_LIMIT, error=BundleError)
 
     def find(
         self,

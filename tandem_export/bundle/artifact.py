@@ -13,6 +13,8 @@ import zlib
 from tandem_export.errors import BundleError
 
 _LENGTH = 8
+# 14 kB for 6 layers, growing with the number of arguments: 1 MB is that of 400 layers.
+INFLATED_LIMIT = 64 * 2**20
 
 
 def split(serialized: bytes, module: bytes) -> bytes:
@@ -32,18 +34,28 @@ def split(serialized: bytes, module: bytes) -> bytes:
     return zlib.compress(len(head).to_bytes(_LENGTH, "little") + head + tail, 9)
 
 
-def join(rest: bytes, module: bytes) -> bytes:
+def join(rest: bytes, module: bytes, *, name: str) -> bytes:
     """The inverse of `split`: the bytes that `jax.export.deserialize` takes.
 
     Raises:
-      BundleError: `rest` is not what `split` makes.
+      BundleError: `rest`, the contents of the file `name`, is not what `split` makes, or would
+        inflate to more than `INFLATED_LIMIT` bytes. No more than that is ever inflated.
     """
-    try:
-        plain = zlib.decompress(rest)
-    except zlib.error as error:
-        raise BundleError(f"a `jax_export` file must be a zlib stream. Got: {error}") from error
+    plain = _inflate(rest, name)
     size = int.from_bytes(plain[:_LENGTH], "little")
     pieces = plain[_LENGTH:]
     if len(plain) < _LENGTH or size > len(pieces):
-        raise BundleError(f"a `jax_export` file of {len(plain)} bytes is too short. Rebuild it.")
+        raise BundleError(f"{name!r}: {len(plain)} bytes are too short. Rebuild the bundle.")
     return pieces[:size] + module + pieces[size:]
+
+
+def _inflate(data: bytes, name: str) -> bytes:
+    stream = zlib.decompressobj()
+    try:
+        plain = stream.decompress(data, INFLATED_LIMIT)
+    except zlib.error as error:
+        raise BundleError(f"{name!r}: must be a zlib stream. Got: {error}") from error
+    if not stream.eof or stream.unused_data:
+        rule = f"must be one whole zlib stream of at most {INFLATED_LIMIT} bytes inflated"
+        raise BundleError(f"{name!r}: {rule}. Got: more, or less than a stream")
+    return plain

@@ -6,6 +6,7 @@ import hashlib
 import re
 from pathlib import Path
 
+from tandem_export import storage
 from tandem_export.errors import BundleError
 
 MANIFEST = "manifest.json"
@@ -51,6 +52,9 @@ def digest_line(data: bytes) -> str:
 
 
 def hash_file(path: Path) -> str:
-    """The sha256 of a file, hex, read in chunks."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """The sha256 of a file, hex, read in chunks.
+
+    Raises:
+      BundleError: not a regular file.
+    """
+    return storage.hash_file(path, error=BundleError)

@@ -7,8 +7,6 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-import jsonschema
-
 from tandem_export.bundle.layout import MANIFEST
 from tandem_export.bundle.manifest import (
     FORMAT_VERSION,
@@ -20,14 +18,13 @@ from tandem_export.bundle.manifest import (
     TensorSpec,
 )
 from tandem_export.errors import BundleError
-from tandem_export.storage import parse_json
+from tandem_export.storage import first_breach, make_validator, parse_json
 
 
 @cache
-def _validator() -> jsonschema.Draft202012Validator:
+def _validator() -> Any:
     text = resources.files("tandem_export.bundle").joinpath("schema.json").read_text("utf-8")
-    checker = jsonschema.Draft202012Validator.FORMAT_CHECKER
-    return jsonschema.Draft202012Validator(json.loads(text), format_checker=checker)
+    return make_validator(json.loads(text))
 
 
 def parse_manifest(data: bytes) -> Manifest:
@@ -42,7 +39,7 @@ def parse_manifest(data: bytes) -> Manifest:
     if version != FORMAT_VERSION:
         hint = "Rebuild the bundle with this version of tandem-export, or read it with its own."
         raise BundleError(f"`format_version` must be {FORMAT_VERSION}. Got: {version!r}. {hint}")
-    wrong = next(iter(sorted(_validator().iter_errors(values), key=lambda e: e.json_path)), None)
+    wrong = first_breach(_validator(), values)
     if wrong is not None:
         raise BundleError(f"manifest.json, at {wrong.json_path}: {wrong.message[:300]}")
     return _manifest(values)

@@ -10,7 +10,12 @@ from tandem_export.bundle import layout
 from tandem_export.bundle.access import Bundle
 from tandem_export.bundle.manifest import Manifest
 from tandem_export.bundle.parse import parse_manifest
+from tandem_export.bundle.weights import check_parameters, locate_weights
 from tandem_export.errors import BundleError
+from tandem_export.storage import read_bytes
+
+# 60 graphs over a pair with 1,500 tensors need about 6 MB.
+MANIFEST_LIMIT = 32 * 2**20
 
 
 def open_bundle(
@@ -29,8 +34,9 @@ def open_bundle(
       today: the date that `not_after` is compared with; the current UTC date by default.
 
     Raises:
-      BundleError: no bundle, damaged, of another format version, expired, or holding a file that it
-        does not list, code, or a link; the text names the file and what to do.
+      BundleError: no bundle, damaged, of another format version, expired, holding a file that it
+        does not list, code, a link or a device, or with graphs that take other weights than it has;
+        the text names the file and what to do.
     """
     folder = Path(path).resolve()
     manifest = _read_manifest(folder)
@@ -38,6 +44,7 @@ def open_bundle(
     _check_expiry(manifest, today or datetime.now(UTC).date(), allow_expired)
     for name, record in sorted(manifest.files.items()):
         _check_file(folder, name, record.bytes, record.sha256 if verify_hashes else None)
+    check_parameters(manifest, locate_weights(folder / layout.WEIGHTS))
     return Bundle(path=folder, manifest=manifest)
 
 
@@ -45,8 +52,9 @@ def _read_manifest(folder: Path) -> Manifest:
     for name in (layout.MANIFEST, layout.DIGEST):
         if (folder / name).is_symlink() or not (folder / name).is_file():
             raise BundleError(f"{folder} is not a bundle: it has no file {name!r}.")
-    data = (folder / layout.MANIFEST).read_bytes()
-    if (folder / layout.DIGEST).read_bytes() != layout.digest_line(data).encode():
+    data = read_bytes(folder / layout.MANIFEST, limit=MANIFEST_LIMIT, error=BundleError)
+    line = read_bytes(folder / layout.DIGEST, limit=MANIFEST_LIMIT, error=BundleError)
+    if line != layout.digest_line(data).encode():
         rule = f"{layout.MANIFEST} must have the sha256 that {layout.DIGEST} states"
         raise BundleError(f"{rule}; one of the two is damaged or edited. Copy the bundle again.")
     return parse_manifest(data)
@@ -68,7 +76,7 @@ def _check_listing(folder: Path, manifest: Manifest) -> None:
 
 
 def _present(folder: Path) -> set[str]:
-    """Relative paths of all files; links and code are refused."""
+    """Relative paths of all files; links, code, and what is neither file nor folder are refused."""
     found = set()
     for parent, folders, files in os.walk(folder):
         for name in (*folders, *files):
@@ -78,6 +86,9 @@ def _present(folder: Path) -> set[str]:
                 raise BundleError(f"a bundle holds no links. Got: {relative!r}. Remove it.")
             if name in files:
                 found.add(layout.check_path(relative))
+                if not whole.is_file():  # A FIFO would be waited for.
+                    rule = "a bundle holds regular files only"
+                    raise BundleError(f"{rule}. Got: {relative!r}. Remove it.")
     return found
 
 

@@ -1,8 +1,7 @@
 """The weight store: one safetensors file, written tensor by tensor, read without a copy.
 
 The library's own writer holds the bytes of every tensor at once; this one holds one tensor at a
-time, so a build needs about one copy of the weights. The format: 8 bytes little-endian header
-length, a JSON header, the tensors back to back.
+time, so a build needs about one copy of the weights. `tandem_export.storage` reads it.
 """
 
 from __future__ import annotations
@@ -10,36 +9,18 @@ from __future__ import annotations
 import json
 import mmap
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import ml_dtypes
 import numpy as np
 
+from tandem_export.bundle.layout import WEIGHTS
+from tandem_export.bundle.manifest import Manifest
 from tandem_export.errors import BundleError
+from tandem_export.storage import CODES, TensorPlace, locate_tensors, map_tensors, numpy_dtype
 
-_CODES = {
-    "float32": "F32",
-    "bfloat16": "BF16",
-    "float16": "F16",
-    "int8": "I8",
-    "int16": "I16",
-    "int32": "I32",
-    "int64": "I64",
-    "uint8": "U8",
-    "uint16": "U16",
-    "uint32": "U32",
-    "uint64": "U64",
-    "bool": "BOOL",
-}
 _ALIGNMENT = 64
-_NAMES = {code: name for name, code in _CODES.items()}
-
-
-def numpy_dtype(name: str) -> np.dtype:
-    """The dtype of a manifest's dtype name, `bfloat16` included."""
-    return np.dtype(ml_dtypes.bfloat16) if name == "bfloat16" else np.dtype(name)
 
 
 def write_weights(path: Path, tensors: Mapping[str, Any], dtype: str | None) -> None:
@@ -78,8 +59,8 @@ def forget_pages(tensor: Any) -> None:
 def _stored(name: str, own: np.dtype, dtype: str | None) -> np.dtype:
     floating = own.kind == "f" or own == ml_dtypes.bfloat16
     kind = numpy_dtype(dtype) if floating and dtype is not None else own
-    if kind.name not in _CODES:
-        raise BundleError(f"tensor {name!r} must have a dtype of {sorted(_CODES)}. Got: {own.name}")
+    if kind.name not in CODES:
+        raise BundleError(f"tensor {name!r} must have a dtype of {sorted(CODES)}. Got: {own.name}")
     return kind
 
 
@@ -88,7 +69,7 @@ def _header(names: list[str], tensors: Mapping[str, Any], kinds: Mapping[str, np
     for name in names:
         shape = tensors[name].shape
         end = start + int(np.prod(shape, dtype=np.int64)) * kinds[name].itemsize
-        code = _CODES[kinds[name].name]
+        code = CODES[kinds[name].name]
         entries[name] = {"dtype": code, "shape": list(shape), "data_offsets": [start, end]}
         start = end
     text = json.dumps(entries, separators=(",", ":")).encode()
@@ -97,43 +78,35 @@ def _header(names: list[str], tensors: Mapping[str, Any], kinds: Mapping[str, np
     return len(text).to_bytes(8, "little") + text
 
 
-@dataclass(frozen=True, kw_only=True)
-class TensorPlace:
-    """Where a tensor lies in the weight file: `length` bytes from byte `offset` of the file."""
-
-    dtype: np.dtype
-    shape: tuple[int, ...]
-    offset: int
-    length: int
-
-
 def locate_weights(path: Path) -> dict[str, TensorPlace]:
     """Where every tensor of a weight file lies; only its header is read.
 
     Raises:
       BundleError: the header is damaged or points outside the file.
     """
-    room = path.stat().st_size
-    with path.open("rb") as file:
-        size = int.from_bytes(file.read(8), "little")
-        header = file.read(min(size, room))
-    try:
-        entries = json.loads(header)
-        entries.pop("__metadata__", None)
-        return {name: _place(8 + size, room, entry) for name, entry in entries.items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        hint = "Copy the bundle again or rebuild it."
-        raise BundleError(f"{path.name}: damaged safetensors header: {error}. {hint}") from error
+    return locate_tensors(path, error=BundleError)
 
 
-def _place(data: int, room: int, entry: dict[str, Any]) -> TensorPlace:
-    start, end = entry["data_offsets"]
-    if not 0 <= start <= end <= room - data:
-        raise ValueError(f"a tensor lies at bytes {start}..{end} of {room - data}")
-    kind, shape = numpy_dtype(_NAMES[entry["dtype"]]), tuple(entry["shape"])
-    if int(np.prod(shape, dtype=np.int64)) * kind.itemsize != end - start:
-        raise ValueError(f"a tensor of shape {shape} in {kind} lies at bytes {start}..{end}")
-    return TensorPlace(dtype=kind, shape=shape, offset=data + start, length=end - start)
+def check_parameters(manifest: Manifest, places: Mapping[str, TensorPlace]) -> None:
+    """Checks that every graph takes tensors that the weight store has.
+
+    Raises:
+      BundleError: a parameter is missing there, or has another shape or dtype.
+    """
+    store = {name: (str(place.dtype), place.shape) for name, place in places.items()}
+    for graph in manifest.graphs:
+        for spec in graph.params:
+            got = store.get(spec.name)
+            if got != (spec.dtype, spec.shape):
+                rule = f"parameter {spec.name!r} must be {_shown(spec.dtype, spec.shape)}"
+                rest = "none of that name" if got is None else _shown(*got)
+                raise BundleError(
+                    f"graph {graph.name!r}: {rule} in {WEIGHTS}. Got: {rest}. Rebuild the bundle."
+                )
+
+
+def _shown(dtype: str, shape: tuple[int, ...]) -> str:
+    return f"{dtype}{list(shape)}"
 
 
 def map_weights(path: Path) -> dict[str, np.ndarray]:
@@ -142,11 +115,4 @@ def map_weights(path: Path) -> dict[str, np.ndarray]:
     Raises:
       BundleError: the header is damaged or points outside the file.
     """
-    places = locate_weights(path)
-    whole = np.memmap(path, np.uint8, "r")
-    return {name: _view(whole, place) for name, place in places.items()}
-
-
-def _view(whole: np.ndarray, place: TensorPlace) -> np.ndarray:
-    data = whole[place.offset : place.offset + place.length]
-    return data.view(place.dtype).reshape(place.shape)
+    return map_tensors(path, error=BundleError)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import secrets
 import shutil
 from collections.abc import Mapping
@@ -18,6 +17,7 @@ from tandem_export.bundle.parse import parse_manifest
 from tandem_export.bundle.weights import write_weights
 from tandem_export.errors import BundleError
 from tandem_export.folders import replace_folder
+from tandem_export.storage import read_json
 
 
 class BundleWriter:
@@ -152,7 +152,7 @@ def _is_bundle(path: Path) -> bool:
     if path.is_symlink() or not (path / layout.MANIFEST).is_file():
         return False
     try:
-        values = json.loads((path / layout.MANIFEST).read_bytes())
-    except ValueError:
+        values = read_json(path / layout.MANIFEST, error=BundleError)
+    except BundleError:
         return False
     return isinstance(values, dict) and {"format_version", "graphs", "files"} <= set(values)

@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from tandem_export import storage
 from tandem_export.errors import CheckpointError
 
 
@@ -25,9 +26,12 @@ class FileEntry:
 
 
 def hash_file(path: Path) -> str:
-    """The sha256 of a file's bytes, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """The sha256 of a file's bytes, in hex.
+
+    Raises:
+      CheckpointError: not a regular file.
+    """
+    return storage.hash_file(path, error=CheckpointError)
 
 
 def _members(folder: Path) -> list[tuple[str, Path]]:

@@ -7,10 +7,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
-from jsonschema import Draft202012Validator, ValidationError
-from jsonschema.validators import extend
+from jsonschema import ValidationError
 
 from tandem_export.errors import CheckpointError
+from tandem_export.storage import first_breach, make_validator
 
 # Version history of the format. A change that an older release cannot read raises the number.
 #   1: the first.
@@ -18,21 +18,10 @@ SCHEMA_VERSION = 1
 READABLE_VERSIONS = (1,)
 
 
-def _is_integer(_: object, value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-# JSON schema takes 8.0 for an integer; a shape does not.
-_Strict = extend(
-    Draft202012Validator,
-    type_checker=Draft202012Validator.TYPE_CHECKER.redefine("integer", _is_integer),
-)
-
-
 @cache
 def _validator() -> Any:
     text = (Path(__file__).parent / "schema.json").read_text(encoding="utf-8")
-    return _Strict(json.loads(text))
+    return make_validator(json.loads(text))
 
 
 def _where(error: ValidationError) -> str:
@@ -75,6 +64,6 @@ def validate(values: Any) -> None:
                 f"`schema_version` {version!r} cannot be read: this release reads "
                 f"{list(READABLE_VERSIONS)}. Use a release of tandem-export that knows it"
             )
-    errors = sorted(_validator().iter_errors(values), key=lambda error: list(map(str, error.path)))
-    if errors:
-        raise CheckpointError(_sentence(errors[0]))
+    breach = first_breach(_validator(), values)
+    if breach is not None:
+        raise CheckpointError(_sentence(breach))

@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-import json
-import math
-import mmap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import ml_dtypes
 import numpy as np
-from safetensors import SafetensorError, safe_open
 
+from tandem_export import storage
 from tandem_export.bundle.weights import forget_pages, write_weights
 from tandem_export.config import TandemConfig
 from tandem_export.errors import CheckpointError
+from tandem_export.storage import locate_tensors
 
 DTYPES = {"float32": np.dtype(np.float32), "bfloat16": np.dtype(ml_dtypes.bfloat16)}
-# What safetensors calls them. float16 is for `map_tensors` only; a checkpoint holds none.
-_STORED = {
-    "F32": DTYPES["float32"],
-    "BF16": DTYPES["bfloat16"],
-    "F16": np.dtype(np.float16),
-    "I32": np.dtype(np.int32),
-}
+# A checkpoint holds no float16; `map_tensors` reads other sources too.
+MAPPED = (*DTYPES, "float16", "int32")
 _COMPARED = 1 << 24  # bytes at a time
 _SHOWN = 5  # names in an error
 
@@ -103,36 +96,14 @@ def listed(names: Sequence[str]) -> str:
     return ", ".join(f"`{name}`" for name in names[:_SHOWN]) + more if names else "none"
 
 
-def _header(path: Path) -> tuple[dict[str, Any], int]:
-    """The header of a safetensors file and where its data start; the library checks it first.
-
-    Raises:
-      CheckpointError: not safetensors, or cut short.
-    """
-    try:
-        with safe_open(path, framework="np"):
-            pass
-    except SafetensorError as error:
-        raise CheckpointError(f"not a whole safetensors file: {error}") from error
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        header = json.loads(file.read(length))
-    header.pop("__metadata__", None)
-    return header, 8 + length
-
-
 def read_part(path: Path, config: TandemConfig, part: str) -> dict[str, np.ndarray]:
     """The tensors of one file, read-only views of the mapped file.
 
     Raises:
       CheckpointError: not safetensors, cut short, or not the tensors that `config` asks for.
     """
-    header, _ = _header(path)
-    found = {
-        str(name): Spec(tuple(entry["shape"]), str(_STORED.get(entry["dtype"], entry["dtype"])))
-        for name, entry in header.items()
-    }
-    check_tensors(config, part, found)
+    places = locate_tensors(path, error=CheckpointError)
+    check_tensors(config, part, specs(places))
     return map_tensors(path)
 
 
@@ -143,19 +114,12 @@ def map_tensors(path: Path) -> dict[str, np.ndarray]:
       CheckpointError: not safetensors, cut short, or with a tensor of another dtype than float32,
         bfloat16, float16 and int32.
     """
-    header, start = _header(path)
-    with path.open("rb") as file:
-        data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    return {name: _view(data, start, name, entry) for name, entry in header.items()}
-
-
-def _view(data: mmap.mmap, start: int, name: str, entry: dict[str, Any]) -> np.ndarray:
-    dtype = _STORED.get(entry["dtype"])
-    if dtype is None:
-        known = ", ".join(_STORED)
-        raise CheckpointError(f"tensor `{name}` must be one of {known}. Got: {entry['dtype']}")
-    count, offset = math.prod(entry["shape"]), start + entry["data_offsets"][0]
-    return np.frombuffer(data, dtype, count, offset).reshape(entry["shape"])
+    arrays = storage.map_tensors(path, error=CheckpointError)
+    for name, array in arrays.items():
+        if str(array.dtype) not in MAPPED:
+            rule = f"tensor `{name}` must be one of {', '.join(MAPPED)}"
+            raise CheckpointError(f"{rule}. Got: {array.dtype}")
+    return arrays
 
 
 def write_part(path: Path, arrays: Mapping[str, Any]) -> None:

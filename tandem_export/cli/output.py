@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tandem_export.errors import ConfigError, RequestError
+from tandem_export.storage import read_json
 
 OnProgress = Callable[[int, int, str], None]
 # A table that goes to a file or a pipe is not cut to a terminal's width.
@@ -83,10 +84,7 @@ def read_prompts(file: Path | None) -> list[Any] | None:
     """
     if file is None:
         return None
-    try:
-        prompts = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise RequestError(f"`{file}` must be a JSON list of prompts. Got: {error}") from error
+    prompts = read_json(file, error=RequestError)
     if not isinstance(prompts, list) or not all(_is_prompt(prompt) for prompt in prompts):
         rule = "a JSON list of texts, or of lists of token ids"
         raise RequestError(f"`{file}` must be {rule}. Got: {str(prompts)[:60]}")

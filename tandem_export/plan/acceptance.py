@@ -8,12 +8,12 @@ tokens, the primary's own included (Leviathan et al. 2023, equation 1).
 from __future__ import annotations
 
 import itertools
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tandem_export.errors import ConfigError
+from tandem_export.storage import read_json
 
 _PROFILE = "a JSON object with `acceptance_at`, or what `tandem-export bench --out` writes"
 
@@ -80,11 +80,11 @@ def from_file(path: Path) -> Acceptance:
     Raises:
       ConfigError: the file holds none.
     """
+    values = read_json(path, error=ConfigError)
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"`{path}` must be {_PROFILE}. Got: {error}") from error
-    found = _profiles(values)
+        found = _profiles(values)
+    except (TypeError, ValueError, KeyError):
+        found = []
     if not found:
         raise ConfigError(f"`{path}` must be {_PROFILE}. Got: {str(values)[:60]}")
     longest = max(found, key=len)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from tandem_export.bundle import GraphRecord, TensorSpec
-from tandem_export.bundle.weights import numpy_dtype
 from tandem_export.plan.chips import Target
 from tandem_export.plan.roofline import cache_specs, least_bytes, spec_bytes
+from tandem_export.storage import numpy_dtype
 from tandem_export.tpu.walk import array_key
 
 ESTIMATE = "compiler estimate, uncalibrated"

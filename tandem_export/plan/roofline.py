@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterable
 
 from tandem_export.bundle import GraphRecord, TensorSpec
-from tandem_export.bundle.weights import numpy_dtype
+from tandem_export.storage import numpy_dtype
 
 
 def spec_bytes(specs: Iterable[TensorSpec]) -> int:

@@ -9,7 +9,7 @@ gamma G.
 from __future__ import annotations
 
 from tandem_export.bundle import Bundle, GraphRecord
-from tandem_export.errors import BundleError
+from tandem_export.errors import BundleError, ConfigError
 from tandem_export.runtime.admission import Limits
 from tandem_export.runtime.executor import RoundKind, RoundRole
 
@@ -38,21 +38,41 @@ def limits_of(bundle: Bundle, batch: int, gamma: int | None = None) -> Limits:
 
     Raises:
       BundleError: the bundle has no graphs of this batch.
+      ConfigError: `gamma` is less than 1.
     """
     anchors, model = _anchors(bundle), bundle.manifest.model
     if batch not in anchors:
         raise BundleError(f"`batch` must be from {sorted(anchors)}. Got: {batch}")
-    keys = next(spec for spec in anchors[batch].state if spec.name == "primary_k.00")
+    _check_gamma(gamma)
     gammas = _gammas(bundle, batch)
     return Limits(
         batch=batch,
-        cache=keys.shape[2],
+        cache=cache_of(anchors[batch]),
         vocab_size=model.vocab_size,
         gammas=gammas,
         gamma=_default_gamma(gammas["round"]) if gamma is None else gamma,
         tau=0.0 if model.tau is None else model.tau,
         end_tokens=frozenset(model.end_tokens),
     )
+
+
+def cache_of(graph: GraphRecord) -> int:
+    """How many positions the primary's cache has in a graph that takes it, `[B, K, S, H]`.
+
+    Raises:
+      BundleError: the graph takes no such cache.
+    """
+    shapes = [spec.shape for spec in graph.state if spec.name == "primary_k.00"]
+    if len(shapes) != 1 or len(shapes[0]) != 4:
+        rule = f"graph {graph.name!r} must take the state 'primary_k.00' of 4 axes"
+        raise BundleError(f"{rule}. Got: {[spec.name for spec in graph.state][:4]}. Rebuild it.")
+    return shapes[0][2]
+
+
+def _check_gamma(gamma: int | None) -> None:
+    if gamma is not None and not (type(gamma) is int and gamma >= 1):
+        rule = "None or a whole number of at least 1; mode 'primary' drafts nothing"
+        raise ConfigError(f"`gamma` must be {rule}. Got: {gamma!r}")
 
 
 def round_graphs(bundle: Bundle, batch: int, kind: RoundKind, *, steps: bool) -> list[GraphRecord]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -165,7 +166,7 @@ class Engine:
             rule = "a text or a list of token ids; one tokenized prompt goes in a list of its own"
             raise RequestError(f"prompt {index} must be {rule}. Got: {prompt!r}")
         if not isinstance(prompt, str):
-            return [int(token) for token in prompt]
+            return _token_ids(index, prompt)
         if self.tokenizer is None:
             raise RequestError(f"prompt {index} is text, but the engine has no tokenizer")
         return encode_text(self.tokenizer, prompt, what=f"prompt {index}", error=RequestError)
@@ -199,6 +200,14 @@ class Engine:
         for sample in samples:
             self.stats.add_sample(sample.stats)
         self.stats.requests += len({sample.job.index for sample in samples})
+
+
+def _token_ids(index: int, prompt: Sequence[int]) -> list[int]:
+    try:
+        return [operator.index(token) for token in prompt]  # numpy's integers too
+    except TypeError as error:
+        rule = f"prompt {index} must be a text or a list of token ids"
+        raise RequestError(f"{rule}. Got: {str(prompt)[:60]}") from error
 
 
 def _by_kind(samples: list[Sample]) -> Iterator[tuple[RoundKind, list[Sample]]]:

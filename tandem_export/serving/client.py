@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import numpy as np
 
@@ -106,6 +106,15 @@ class Client:
         self._wire.close()
 
 
+def _parts(server: str) -> SplitResult | None:
+    """The parts of an address; None where its port or its host cannot be one."""
+    try:
+        parts = urlsplit(server)
+        return parts if parts.port != 0 else None
+    except ValueError:
+        return None
+
+
 def connect(server: str, *, model: str, options: ClientOptions | None = None) -> Client:
     """A client of the server at `server`: `grpc://HOST:PORT`, or `grpcs`, `http`, `https`.
 
@@ -119,8 +128,8 @@ def connect(server: str, *, model: str, options: ClientOptions | None = None) ->
     from tandem_export.serving.rest import RestWire
 
     asked = options or ClientOptions()
-    parts = urlsplit(server)
-    if parts.scheme not in SCHEMES or not parts.hostname:
+    parts = _parts(server)
+    if parts is None or parts.scheme not in SCHEMES or not parts.hostname:
         rule = f"`server` must be SCHEME://HOST:PORT with a scheme of {SCHEMES}"
         raise ConfigError(f"{rule}. Got: {server!r}")
     kind = GrpcWire if parts.scheme.startswith("grpc") else RestWire

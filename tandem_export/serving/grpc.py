@@ -12,13 +12,18 @@ import numpy as np
 from tandem_export.errors import ConfigError, ServingError
 from tandem_export.serving import messages
 from tandem_export.serving.client import ClientOptions
-from tandem_export.serving.protocol import Interrupted, Signature, refused
+from tandem_export.serving.protocol import (
+    MOST_VALUES,
+    Interrupted,
+    Signature,
+    check_answer,
+    refused,
+)
 from tandem_export.serving.protos import message
 
 _PORT = 8500
 _SERVICE = "/tensorflow.serving.PredictionService"
-# Prompts are small; logits of a primary block are not.
-_MAX_BYTES = 256 * 2**20
+_MAX_BYTES = 4 * MOST_VALUES
 
 
 class GrpcWire:
@@ -57,10 +62,10 @@ class GrpcWire:
         self, signature: str, own: Signature, inputs: Mapping[str, np.ndarray]
     ) -> dict[str, np.ndarray]:
         """See `Wire.send`."""
-        del own  # every tensor says what it is
         request = messages.predict_request(self._model, signature, inputs)
         answer = self._ask(signature, self._predict, request)
-        return {name: messages.read_array(tensor) for name, tensor in answer.outputs.items()}
+        values = {name: messages.read_array(tensor) for name, tensor in answer.outputs.items()}
+        return check_answer(signature, own, values)
 
     def _ask(self, what: str, method: Any, request: Any) -> Any:
         try:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from tandem_export.errors import ServingError
-from tandem_export.serving.protocol import Field, Signature
+from tandem_export.serving.protocol import MOST_VALUES, Field, Signature, check_signatures
 from tandem_export.serving.protos import message
 
 # TensorFlow's `DataType`: its number, and the field of a `TensorProto` that holds such values one
@@ -35,16 +36,22 @@ def read_array(tensor: Any) -> np.ndarray:
     """The array of a `TensorProto`: bytes, or values one by one, where the last one repeats.
 
     Raises:
-      ServingError: another dtype than signatures have.
+      ServingError: another dtype than signatures have, or values that do not fit the shape.
     """
     name = _dtype_name(tensor.dtype)
     shape = [dim.size for dim in tensor.tensor_shape.dim]
     if tensor.tensor_content:
+        size = len(tensor.tensor_content) // 4 * 4  # bytes; all three have 4 a value
         little = np.dtype(name).newbyteorder("<")
-        return np.frombuffer(tensor.tensor_content, little).astype(name).reshape(shape)
-    _, field = _DTYPES[name]
-    values = np.array(getattr(tensor, field), name)
-    missing = int(np.prod(shape)) - len(values)
+        values = np.frombuffer(tensor.tensor_content[:size], little).astype(name)
+    else:
+        _, field = _DTYPES[name]
+        values = np.array(getattr(tensor, field), name)
+    count = math.prod(shape)
+    missing = 0 if tensor.tensor_content else count - len(values)
+    if min(shape, default=0) < 0 or count > MOST_VALUES or len(values) + max(missing, 0) != count:
+        rule = f"a served tensor must have the values of its shape, at most {MOST_VALUES}"
+        raise ServingError(f"{rule}. Got: {len(values)} for shape {shape[:8]}")
     return np.pad(values, (0, missing), "edge" if len(values) else "constant").reshape(shape)
 
 
@@ -60,14 +67,21 @@ def read_signatures(answer: Any) -> dict[str, Signature]:
     """The signatures in a `GetModelMetadataResponse`, TensorFlow's own left out.
 
     Raises:
-      ServingError: one has another dtype than signatures have.
+      ServingError: the answer holds none, or as `check_signatures`.
     """
-    packed = message("SignatureDefMap").FromString(answer.metadata["signature_def"].value)
-    return {
-        name: Signature(_fields(own.inputs), _fields(own.outputs))
-        for name, own in packed.signature_def.items()
-        if not name.startswith("__")
-    }
+    from google.protobuf.message import DecodeError
+
+    try:
+        packed = message("SignatureDefMap").FromString(answer.metadata["signature_def"].value)
+    except DecodeError as error:
+        raise ServingError(f"the metadata must hold a SignatureDefMap. Got: {error}") from error
+    return check_signatures(
+        {
+            name: Signature(_fields(own.inputs), _fields(own.outputs))
+            for name, own in packed.signature_def.items()
+            if not name.startswith("__")
+        }
+    )
 
 
 def _fields(infos: Any) -> dict[str, Field]:

@@ -5,6 +5,7 @@ Numpy only. `docs/tf-serving.md` lists every signature with its inputs and outpu
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
@@ -19,6 +20,8 @@ _MARK = "tandem-export: "
 # The one refusal that a session recovers from: the server restarted, or somebody freed the slot.
 NOT_HELD = "`slots` must be held by `owner`; claim slots first, and again after a server restart"
 NO_FREE_SLOT = "a slot must be free; release one, or build with more slots"
+# Signatures take and give these. A prompt is small; logits of a primary block are not.
+DTYPES, MOST_VALUES = ("float32", "int32", "uint32"), 2**26
 # Calls that change nothing in the server, or the same however often they run.
 _REPEATABLE = ("generate_", "router_", "release", DEFAULT_SIGNATURE)
 
@@ -112,6 +115,54 @@ def check_call(
             rule = f"`{name}` must be {field.dtype}{list(field.shape)}"
             raise RequestError(f"{signature}: {rule}. Got: {got.dtype}{list(got.shape)}")
     return own
+
+
+def check_signatures(signatures: dict[str, Signature]) -> dict[str, Signature]:
+    """Returns the signatures of a served model, once each has known sizes and data types.
+
+    Raises:
+      ServingError: a tensor has another data type than signatures have, or no fixed shape of at
+        most `MOST_VALUES` values.
+    """
+    for name, own in signatures.items():
+        for tensor, field in (*own.inputs.items(), *own.outputs.items()):
+            sized = min(field.shape, default=0) >= 0 and math.prod(field.shape) <= MOST_VALUES
+            if field.dtype not in DTYPES or not sized:
+                rule = f"must be one of {list(DTYPES)} with at most {MOST_VALUES} values"
+                got = f"{field.dtype}{list(field.shape)}; is it another model?"
+                raise ServingError(f"{name}: the tensor {tensor!r} {rule}. Got: {got}")
+    return signatures
+
+
+def check_answer(
+    signature: str, own: Signature, outputs: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Returns the outputs of a call in the dtypes of its signature.
+
+    Raises:
+      ServingError: other names or shapes than the signature's, or values that its dtypes cannot
+        hold.
+    """
+    if set(outputs) != set(own.outputs):
+        rule = f"the answer must have the outputs {sorted(own.outputs)}"
+        raise ServingError(f"{signature}: {rule}. Got: {sorted(outputs)}")
+    return {name: _cast(signature, name, outputs[name], own.outputs[name]) for name in own.outputs}
+
+
+def _cast(signature: str, name: str, values: np.ndarray, field: Field) -> np.ndarray:
+    whole = field.dtype != "float32"
+    good = values.shape == field.shape
+    if good and values.size:
+        good = values.dtype.kind in ("iu" if whole else "iuf")
+    if good and values.size and whole:
+        limits = np.iinfo(field.dtype)
+        good = limits.min <= values.min() and values.max() <= limits.max
+    if not good:
+        rule = f"`{name}` of the answer must be {field.dtype}{list(field.shape)}"
+        got = f"{values.dtype}{list(values.shape)}, or values outside of that type"
+        raise ServingError(f"{signature}: {rule}. Got: {got}")
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite
+        return values.astype(field.dtype)
 
 
 def warmup_inputs(inputs: Mapping[str, Any], scratch: int) -> dict[str, np.ndarray]:

@@ -7,6 +7,7 @@ class of error that it raises, and names the file in the text.
 from tandem_export.storage.fields import Fields
 from tandem_export.storage.files import (
     TEXT_LIMIT,
+    hash_file,
     open_regular,
     read_bytes,
     read_text,
@@ -20,6 +21,14 @@ from tandem_export.storage.json_text import (
     read_json,
     read_json_object,
 )
+from tandem_export.storage.schema import first_breach, make_validator
+from tandem_export.storage.tensors import (
+    CODES,
+    TensorPlace,
+    locate_tensors,
+    map_tensors,
+    numpy_dtype,
+)
 from tandem_export.storage.tokenizer_json import (
     encode_text,
     load_tokenizer,
@@ -28,15 +37,23 @@ from tandem_export.storage.tokenizer_json import (
 )
 
 __all__ = [
+    "CODES",
     "JSON_DEPTH",
     "JSON_LIMIT",
     "TEXT_LIMIT",
     "Fields",
     "GgufHeader",
+    "TensorPlace",
     "TensorRecord",
     "encode_text",
+    "first_breach",
+    "hash_file",
     "load_tokenizer",
+    "locate_tensors",
+    "make_validator",
+    "map_tensors",
     "native_errors",
+    "numpy_dtype",
     "open_regular",
     "parse_json",
     "read_bytes",

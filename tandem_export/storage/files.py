@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 from tandem_export.errors import TandemError
 
@@ -17,7 +18,7 @@ _POINTER = b"version https://git-lfs.github.com/spec/"
 
 
 @contextmanager
-def open_regular(path: Path, *, error: type[TandemError]) -> Iterator[BinaryIO]:
+def open_regular(path: Path, *, error: type[TandemError]) -> Iterator[BufferedReader]:
     """Opens a regular file for reading; a link that leads to one is followed.
 
     Raises:
@@ -73,3 +74,13 @@ def refuse_pointer(head: bytes, name: str, *, error: type[TandemError]) -> None:
     if head.startswith(_POINTER):
         hint = "Run `git lfs pull` in its folder, or download the file again"
         raise error(f"`{name}`: must be the file itself. Got: a pointer of Git LFS. {hint}")
+
+
+def hash_file(path: Path, *, error: type[TandemError]) -> str:
+    """Returns the sha256 of a regular file, hex, read in chunks.
+
+    Raises:
+      TandemError: of the class `error`, as `open_regular`.
+    """
+    with open_regular(path, error=error) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -25,6 +25,7 @@ from tandem_export.config import to_dict
 from tandem_export.errors import CheckpointError, ConfigError
 from tandem_export.graphs.spec import BuildOptions, Graph
 from tandem_export.model import quantize
+from tandem_export.targets.finite import check_finite
 from tandem_export.targets.registry import TARGETS, Target
 from tandem_export.targets.savedmodel import SavedModelOptions
 from tandem_export.targets.stablehlo import Progress
@@ -60,7 +61,8 @@ def build(
 
     Raises:
       ConfigError: an unknown target.
-      CheckpointError: a graph needs a tensor that the checkpoint lacks or has in another shape.
+      CheckpointError: a graph needs a tensor that the checkpoint lacks or has in another shape, or
+        a weight is not finite.
       ExportError: a graph failed its check.
       BundleError: `out` cannot be written. After any error `out` is as it was.
     """
@@ -71,6 +73,8 @@ def build(
     # Targets of one plan share its graphs.
     plans = {target.plan for target in chosen.values()}
     graphs = {plan: plan(checkpoint.config, options) for plan in plans}
+    for part, own in checkpoint.params.items():
+        check_finite(part, own, options.dtype)
     tensors = _tensors(checkpoint.params, options)
     for own in graphs.values():
         _check_tensors(own, tensors)

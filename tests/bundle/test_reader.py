@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -107,6 +109,41 @@ def unlisted_tokenizer(path: Path) -> None:
     sample.edit(path, lambda values: values["files"].pop("tokenizer.json"))
 
 
+def listed_fifo(path: Path) -> None:
+    os.mkfifo(path / "pipe")
+    record = {"sha256": "0" * 64, "bytes": 0}
+    sample.edit(path, lambda values: values["files"].update(pipe=record))
+
+
+def other_parameter(path: Path) -> None:
+    sample.edit(path, lambda values: values["graphs"][1]["params"][0].update(name="primary.no"))
+
+
+def other_shape(path: Path) -> None:
+    sample.edit(path, lambda values: values["graphs"][1]["params"][0].update(shape=[3, 4]))
+
+
+def other_dtype(path: Path) -> None:
+    sample.edit(path, lambda values: values["graphs"][3]["params"][0].update(dtype="bfloat16"))
+
+
+def replaced(path: Path, name: str, data: bytes) -> None:
+    (path / name).write_bytes(data)
+    entry = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+    sample.edit(path, lambda values: values["files"].update({name: entry}))
+
+
+def other_weights(path: Path) -> None:
+    replaced(path, "weights.safetensors", b"\x02\0\0\0\0\0\0\0{]")
+
+
+def deep(path: Path) -> None:
+    nested: list[object] = []
+    for _ in range(100):
+        nested = [nested]
+    sample.edit(path, lambda values: values["checkpoint"]["provenance"].update(x=nested))
+
+
 def no_manifest(path: Path) -> None:
     (path / "manifest.json").unlink()
 
@@ -136,6 +173,22 @@ def other_schema(path: Path) -> None:
         (listed_pickle, r"holds no code.* Got: 'w\.pkl'"),
         (missing, r"file 'tokenizer\.json' is missing"),
         (unlisted_tokenizer, r"'tokenizer\.json' is used but not listed"),
+        (listed_fifo, r"a bundle holds regular files only\. Got: 'pipe'\. Remove it\."),
+        (
+            other_parameter,
+            r"graph 'round_b1_g3': parameter 'primary\.no' must be float32\[4, 3\] in weights\."
+            r"safetensors\. Got: none of that name\. Rebuild",
+        ),
+        (
+            other_shape,
+            r"parameter 'primary\.table' must be float32\[3, 4\] .* Got: float32\[4, 3\]",
+        ),
+        (
+            other_dtype,
+            r"graph 'router_b1': parameter .* must be bfloat16\[4, 3\] .*float32\[4, 3\]",
+        ),
+        (other_weights, r"`weights\.safetensors, header`: not a JSON document"),
+        (deep, r"`manifest\.json`: not a JSON document: lists and objects are more than 64 deep"),
         (no_manifest, r"is not a bundle: it has no file 'manifest\.json'"),
         (no_digest, r"is not a bundle: it has no file 'manifest\.sha256'"),
         (other_version, r"`format_version` must be 1\. Got: 2"),
@@ -191,6 +244,12 @@ def test_tensors_can_be_replaced(tmp_path):
     own, other = bundle.weights(), dataclasses.replace(bundle, replaced=zeros).weights()
     assert not other["drafter.norm"].any()
     np.testing.assert_array_equal(other["primary.table"], own["primary.table"])
+
+
+def test_a_chat_template_that_is_no_text_is_named(tmp_path):
+    replaced(sample.write(tmp_path / "b"), "chat_template.jinja", b"\xff")
+    with pytest.raises(BundleError, match=r"^`chat_template\.jinja`: not UTF-8 text"):
+        _ = open_bundle(tmp_path / "b").chat_template
 
 
 def test_find_takes_a_bucket(tmp_path):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import mmap
 import tracemalloc
 
 import ml_dtypes
@@ -11,10 +12,10 @@ from tandem_export.bundle.weights import (
     forget_pages,
     locate_weights,
     map_weights,
-    numpy_dtype,
     write_weights,
 )
 from tandem_export.errors import BundleError
+from tandem_export.storage import numpy_dtype
 
 TENSORS = {
     "b.matrix": np.arange(6, dtype=np.float32).reshape(2, 3) / 3,
@@ -60,7 +61,16 @@ def test_views_are_aligned_read_only_and_of_one_map(tmp_path):
     write_weights(tmp_path / "w", TENSORS, "bfloat16")
     got = [value for value in map_weights(tmp_path / "w").values() if value.size]
     assert all(value.flags.aligned and not value.flags.writeable for value in got)
-    assert all(isinstance(value, np.memmap) and not value.flags.owndata for value in got)
+    assert {type(value) for value in got} == {np.ndarray}
+    assert len({id(mapping(value)) for value in got}) == 1
+
+
+def mapping(array: np.ndarray) -> mmap.mmap:
+    base: object = array
+    while isinstance(base, np.ndarray):
+        base = base.base
+    assert isinstance(base, mmap.mmap)
+    return base
 
 
 def test_writing_holds_one_tensor_at_a_time(tmp_path):
@@ -77,28 +87,12 @@ def test_a_dtype_that_the_format_lacks_is_refused(tmp_path):
         write_weights(tmp_path / "w", {"x": np.zeros(2, np.complex64)}, "float32")
 
 
-def header(text: bytes) -> bytes:
-    return len(text).to_bytes(8, "little") + text + b"12345678"
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        b"123",
-        header(b"{"),
-        header(b"[]"),
-        header(b'{"x":{"dtype":"F32","shape":[4],"data_offsets":[0,16]}}'),
-        header(b'{"x":{"dtype":"F32","shape":[2],"data_offsets":[-8,8]}}'),
-        header(b'{"x":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}}'),
-        header(b'{"x":{"dtype":"F99","shape":[2],"data_offsets":[0,8]}}'),
-        header(b'{"x":{"shape":[2],"data_offsets":[0,8]}}'),
-    ],
-    ids=["short", "cut", "list", "past-the-end", "negative", "wrong-shape", "dtype", "no-dtype"],
-)
-def test_a_damaged_header_is_a_bundle_error(tmp_path, data):
-    (tmp_path / "w").write_bytes(data)
-    with pytest.raises(BundleError, match="w: damaged safetensors header"):
+def test_a_damaged_header_is_a_bundle_error(tmp_path):
+    (tmp_path / "w").write_bytes(b"123")
+    with pytest.raises(BundleError, match=r"^`w`: not a whole safetensors file: "):
         map_weights(tmp_path / "w")
+    with pytest.raises(BundleError, match=r"^`w`: not a whole safetensors file: "):
+        locate_weights(tmp_path / "w")
 
 
 def test_a_tensors_place_is_where_its_bytes_lie(tmp_path):

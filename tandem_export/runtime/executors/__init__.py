@@ -37,11 +37,13 @@ def form_of(name: str) -> str:
     """The form of a bundle's graphs that the executor `name` runs.
 
     Raises:
-      ConfigError: an unknown name.
+      ConfigError: an unknown name, or an unknown detail after it.
     """
-    kind = name.partition(":")[0]
+    kind = str(name).partition(":")[0]
     if kind not in _FORMS:
         raise ConfigError(f"`executor` must be one of {EXECUTORS}. Got: {name!r}")
+    if kind != "tf-serving":
+        _details(name)
     return _FORMS[kind]
 
 
@@ -96,9 +98,12 @@ def make_executor(
 
 def _details(name: str) -> dict[str, Any]:
     kind, _, text = name.partition(":")
-    known, words = _DETAILS[kind], text.split("+") if text else []
+    known, words = _DETAILS.get(kind, {}), text.split("+") if text else []
     given = [known[word] for word in words if word in known]
     made = {key: value for one in given for key, value in one.items()}
+    if words and not known:
+        rule = f"executor {kind!r} takes nothing after its name"
+        raise ConfigError(f"{rule}. Got: {name!r}")
     if len(made) < len(words):
         rule = f"`{kind}:` must be followed by some of {tuple(known)}, joined by +, one of a kind"
         raise ConfigError(f"{rule}. Got: {text!r}")

@@ -12,7 +12,7 @@ import numpy as np
 
 from tandem_export.bundle import Bundle, GraphRecord
 from tandem_export.errors import ConfigError
-from tandem_export.runtime.buckets import round_graphs
+from tandem_export.runtime.buckets import cache_of, round_graphs
 from tandem_export.runtime.executor import Counters, Registers, RoundKind, prefill_chunks
 from tandem_export.runtime.executors.host_cache import HostCache, make_caches
 
@@ -52,7 +52,7 @@ class HostExecutor:
         self.batch, self.counters = batch, Counters()
         self._bundle, self._backend = bundle, backend
         block = bundle.find("primary_block", batch=batch, width=1)
-        self.cache = next(s.shape[2] for s in block.state if s.name == "primary_k.00")
+        self.cache = cache_of(block)
         graphs = bundle.manifest.graphs
         self._prefills = {g.width: g for g in graphs if g.role == "prefill" and g.width}
         own = [g for g in graphs if g.batch == batch and g.role != "prefill"]

@@ -14,7 +14,8 @@ from jax import export
 from jax.stages import Compiled, Lowered
 
 from tandem_export.bundle import Bundle, GraphRecord, TensorSpec
-from tandem_export.runtime.buckets import round_graphs
+from tandem_export.errors import BundleError
+from tandem_export.runtime.buckets import cache_of, round_graphs
 from tandem_export.runtime.executor import (
     Counters,
     Registers,
@@ -67,6 +68,35 @@ def _compile(lowered: Lowered, name: str, options: dict[str, str | bool]) -> Com
         return lowered.compile()
 
 
+def read_export(bundle: Bundle, graph: GraphRecord) -> tuple[export.Exported, tuple[Any, ...]]:
+    """A graph and the shapes of its arguments: params, state, inputs.
+
+    Raises:
+      BundleError: it cannot be read, or its arguments are not those of the manifest.
+    """
+    data = bundle.graph_bytes(graph.name)
+    try:
+        exported = export.deserialize(bytearray(data))
+        args, kwargs = jax.tree.unflatten(exported.in_tree, exported.in_avals)
+        given = [{name: _spec(leaf) for name, leaf in part.items()} for part in args]
+    except Exception as error:  # The reader raises whatever its parsers do.
+        hint = f"Is it of this jax, {jax.__version__}? Rebuild the bundle."
+        rule = f"graph {graph.name!r} must be what jax.export makes"
+        raise BundleError(
+            f"{rule}. Got: {str(error)[:200] or type(error).__name__}. {hint}"
+        ) from error
+    listed = (graph.params, graph.state, graph.inputs)
+    want = [{spec.name: (spec.shape, spec.dtype) for spec in specs} for specs in listed]
+    if given != want or kwargs:
+        rule = f"graph {graph.name!r} must take the arguments that the manifest lists for it"
+        raise BundleError(f"{rule}. Got: those of another graph. Rebuild the bundle.")
+    return exported, args
+
+
+def _spec(leaf: Any) -> tuple[tuple[int, ...], str]:
+    return tuple(leaf.shape), str(leaf.dtype)
+
+
 class JaxExecutor:
     """An `Executor` over one batch bucket.
 
@@ -88,8 +118,7 @@ class JaxExecutor:
         self._bundle = bundle
         self._insert = bundle.find("insert", batch=batch)
         self._state = _zeros(self._insert.state)
-        keys = next(spec for spec in self._insert.state if spec.name == "primary_k.00")
-        self.cache = keys.shape[2]
+        self.cache = cache_of(self._insert)
         graphs = bundle.manifest.graphs
         self._prefills = {g.width: g for g in graphs if g.role == "prefill" and g.width}
         self._weights = self._place_weights()
@@ -125,8 +154,7 @@ class JaxExecutor:
 
     def _load(self, graph: GraphRecord) -> _Loaded:
         if graph.name not in self._loaded:
-            exported = export.deserialize(bytearray(self._bundle.graph_bytes(graph.name)))
-            args, _ = jax.tree.unflatten(exported.in_tree, exported.in_avals)
+            exported, args = read_export(self._bundle, graph)
             lowered = jax.jit(exported.call, donate_argnums=(1,)).lower(*args)
             options = compiler_options(self._bundle, graph.name, jax.default_backend())
             run = _compile(lowered, graph.name, options)

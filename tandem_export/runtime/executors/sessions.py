@@ -10,7 +10,7 @@ import numpy as np
 
 from tandem_export.bundle import Bundle, GraphRecord
 from tandem_export.errors import ServingError
-from tandem_export.runtime.buckets import round_graphs
+from tandem_export.runtime.buckets import cache_of, round_graphs
 from tandem_export.runtime.executor import (
     Counters,
     Registers,
@@ -55,8 +55,7 @@ class SessionExecutor:
         self._model, self._slots = model, Slots(model, batch)
         self._scratch = int(facts["slots"])
         insert = self._bundle.find("insert", batch=batch)
-        keys = next(spec for spec in insert.state if spec.name == "primary_k.00")
-        self.cache = keys.shape[2]
+        self.cache = cache_of(insert)
         graphs = self._bundle.manifest.graphs
         self._widths = tuple(sorted(g.width for g in graphs if g.role == "prefill" and g.width))
         self._rows: list[Row | None] = [None] * batch
