@@ -57,6 +57,7 @@ _TENSORS = {
 }
 _SIGNATURES = {
     "type": "object",
+    "patternProperties": {"^__": {}},  # TensorFlow's own
     "additionalProperties": {
         "type": "object",
         "required": ["inputs", "outputs"],

@@ -79,14 +79,14 @@ def _few(cases: int) -> int:
 
 def run_one(name: str, seed: int, case: int) -> None:
     """One case in this process; its traceback goes to stderr."""
-    surface = SURFACES[name]
+    prepare, run = SURFACES[name].load()
     with tempfile.TemporaryDirectory() as folder:
         inside, outside = Path(folder, "inside"), Path(folder, "outside")
         inside.mkdir(), outside.mkdir()
         (outside / "secret").write_text("{}")
-        material = surface.prepare(inside)
+        material = prepare(inside)
         try:
-            surface.run(random.Random(f"{name}/{seed}/{case}"), inside, material)
+            run(random.Random(f"{name}/{seed}/{case}"), inside, material)
         except BaseException:
             traceback.print_exc()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import random
 from collections.abc import Iterator
@@ -28,13 +29,20 @@ class Surface:
     """One kind of input.
 
     Attributes:
-      prepare, run: see `Prepare` and `Run`.
+      module: in `tests.fuzz.surfaces`; imported by the worker alone.
+      prepare, run: names in it, of a `Prepare` and a `Run`.
       cheap: a case takes milliseconds; the others are left to fewer cases.
     """
 
-    prepare: Prepare
-    run: Run
+    module: str
+    run: str
+    prepare: str = "prepare"
     cheap: bool = True
+
+    def load(self) -> tuple[Prepare, Run]:
+        """Imports the module; returns both functions."""
+        module = importlib.import_module(f"tests.fuzz.surfaces.{self.module}")
+        return getattr(module, self.prepare), getattr(module, self.run)
 
 
 @contextmanager

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from tests.fuzz.surface import Surface
-from tests.fuzz.surfaces import bundles, checkpoints, options, serving, sources, texts
 
 SURFACES: dict[str, Surface] = {
-    "manifest": Surface(prepare=bundles.prepare, run=bundles.manifest),
-    "bundle-files": Surface(prepare=bundles.prepare, run=bundles.files),
-    "bundle-weights": Surface(prepare=bundles.prepare, run=bundles.weights),
-    "artifact": Surface(prepare=bundles.prepare_export, run=bundles.artifact, cheap=False),
-    "checkpoint": Surface(prepare=checkpoints.prepare, run=checkpoints.document),
-    "safetensors": Surface(prepare=checkpoints.prepare, run=checkpoints.tensors),
-    "tokenizer": Surface(prepare=checkpoints.prepare, run=checkpoints.tokenizer),
-    "hugging-face": Surface(prepare=sources.prepare_folder, run=sources.folder),
-    "gguf": Surface(prepare=sources.prepare_gguf, run=sources.gguf),
-    "chat-template": Surface(prepare=texts.prepare, run=texts.template),
-    "chat-request": Surface(prepare=texts.prepare, run=texts.request),
-    "rest": Surface(prepare=serving.prepare_rest, run=serving.rest),
-    "grpc": Surface(prepare=serving.prepare_messages, run=serving.messages),
-    "saved-model": Surface(prepare=serving.prepare_model, run=serving.model, cheap=False),
-    "options": Surface(prepare=options.prepare, run=options.records),
-    "command-line": Surface(prepare=bundles.prepare, run=options.command_line, cheap=False),
+    "manifest": Surface(module="bundles", run="manifest"),
+    "bundle-files": Surface(module="bundles", run="files"),
+    "bundle-weights": Surface(module="bundles", run="weights"),
+    "artifact": Surface(module="bundles", run="artifact", prepare="prepare_export", cheap=False),
+    "checkpoint": Surface(module="checkpoints", run="document"),
+    "safetensors": Surface(module="checkpoints", run="tensors"),
+    "tokenizer": Surface(module="checkpoints", run="tokenizer"),
+    "hugging-face": Surface(module="sources", run="folder", prepare="prepare_folder"),
+    "gguf": Surface(module="sources", run="gguf", prepare="prepare_gguf"),
+    "chat-template": Surface(module="texts", run="template"),
+    "chat-request": Surface(module="texts", run="request"),
+    "rest": Surface(module="serving", run="rest", prepare="prepare_rest"),
+    "grpc": Surface(module="serving", run="messages", prepare="prepare_messages"),
+    "saved-model": Surface(module="serving", run="model", prepare="prepare_model", cheap=False),
+    "options": Surface(module="options", run="records"),
+    "command-line": Surface(
+        module="options", run="command_line", prepare="prepare_bundle", cheap=False
+    ),
 }

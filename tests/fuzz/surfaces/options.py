@@ -50,6 +50,12 @@ def prepare(folder: Path) -> Any:
     del folder
 
 
+def prepare_bundle(folder: Path) -> Any:
+    from tests.bundle import sample
+
+    sample.write(folder / "bundle")
+
+
 def records(rng: random.Random, folder: Path, material: Any) -> None:
     del folder, material
     kind = rng.randrange(6)
