@@ -55,6 +55,8 @@ def ask(
         connection.request("GET" if body is None else "POST", path, body, headers)
         answer = connection.getresponse()
         data = answer.read(MOST_BYTES + 1)
+        if answer.length and len(data) <= MOST_BYTES:  # the server hung up before the end
+            raise http.client.IncompleteRead(data[:0], answer.length)
     finally:
         connection.close()
         timed.close()

@@ -3,6 +3,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tandem_export.errors import ConfigError, RequestError
@@ -287,3 +288,13 @@ def test_a_flat_list_of_ids_is_refused() -> None:
 def test_an_unknown_driver_is_refused() -> None:
     with pytest.raises(ConfigError, match="`driver` must be one of"):
         toy_engine(driver="slow")
+
+
+def test_a_prompt_is_text_that_utf8_holds_or_whole_numbers() -> None:
+    engine, _ = toy_engine()
+    with pytest.raises(RequestError, match="prompt 0 must be text that UTF-8 can hold"):
+        engine.generate("a \ud800")
+    with pytest.raises(RequestError, match=r"prompt 0 must be a text or a list .* Got: \[1.5, 2\]"):
+        engine.generate([[1.5, 2]])  # pyright: ignore[reportArgumentType]
+    one = SamplingParams(max_new_tokens=1)
+    assert len(engine.generate([np.array([1, 2])], one)) == 1

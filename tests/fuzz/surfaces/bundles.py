@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+import zlib
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -156,10 +157,13 @@ def prepare_export(folder: Path) -> Any:
     return json.loads((folder / "bundle" / MANIFEST).read_bytes())
 
 
+def artifact_of(head: bytes) -> bytes:
+    """A stored `jax_export` file whose bytes before the module are `head`."""
+    return zlib.compress(len(head).to_bytes(8, "little") + head)
+
+
 def artifact(rng: random.Random, folder: Path, material: Any) -> None:
     """The module's bytes, or what stands around them, changed; read as the executor reads them."""
-    import zlib
-
     from tandem_export.runtime.executors.jax import read_export
 
     path, values = folder / "bundle", json.loads(json.dumps(material))

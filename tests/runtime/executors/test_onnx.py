@@ -200,9 +200,20 @@ def test_openvino_can_compute_in_bfloat16() -> None:
         ({"executor": "onnxruntime:bfloat16"}, ConfigError, r"some of \('mapped',\).*'bfloat16'"),
         ({"executor": "onnxruntime", "threads": 0}, ConfigError, "`threads` must be None or at"),
         ({"executor": "onnxruntime", "batch": 3}, ConfigError, r"buckets \[2\]. Got: 3"),
+        (
+            {"executor": "jax:nonsense"},
+            ConfigError,
+            "'jax' takes nothing after its name. Got: 'jax:n",
+        ),
+        (
+            {"executor": "onnxruntime", "gamma": -1},
+            ConfigError,
+            "`gamma` must be None or .* Got: -1",
+        ),
+        ({"executor": "onnxruntime", "gamma": 1.5}, ConfigError, "`gamma` must be .* Got: 1.5"),
         ({"executor": "jax"}, BundleError, "has no 'jax_export' graphs; it has: \\['onnx'\\]"),
     ],
-    ids=["precision", "two", "other", "threads", "batch", "form"],
+    ids=["precision", "two", "other", "threads", "batch", "detail", "gamma", "part", "form"],
 )
 def test_load_names_what_is_wrong(arguments: Any, error: Any, text: str) -> None:
     with pytest.raises(error, match=text):
