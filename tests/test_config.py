@@ -152,7 +152,7 @@ def broken(path: str, value: object) -> dict:
         ("drafter.rope.base", 1, r"unknown key 'base' in `config\.drafter\.rope`; known keys"),
         ("primary", 3, r"`config\.primary` must be an object of named values\. Got: 3"),
         ("router.tau", 2, r"`router\.tau` must be between 0 and 1\. Got: 2"),
-        ("primary.width", "12", r"`config\.primary`: .*'str'"),
+        ("primary.width", "12", r"`width` must be within 1 .* Got: '12'"),
     ],
     ids=lambda value: value if isinstance(value, str) and " " not in value else "",
 )

@@ -292,7 +292,7 @@ def test_an_unknown_driver_is_refused() -> None:
 
 def test_a_prompt_is_text_that_utf8_holds_or_whole_numbers() -> None:
     engine, _ = toy_engine()
-    with pytest.raises(RequestError, match="prompt 0 must be text that UTF-8 can hold"):
+    with pytest.raises(RequestError, match="prompt 0 must be a text that UTF-8 can write"):
         engine.generate("a \ud800")
     with pytest.raises(RequestError, match=r"prompt 0 must be a text or a list .* Got: \[1.5, 2\]"):
         engine.generate([[1.5, 2]])  # pyright: ignore[reportArgumentType]

@@ -90,7 +90,7 @@ def _value(kind: Any, value: Any) -> bytes:
             return struct.pack(f"<{letter}", float(value))
         except (TypeError, ValueError, OverflowError):
             return b"\xff" * size
-    number = int(value) if isinstance(value, bool | int | float) else 0
+    number = int(value) if isinstance(value, bool | int) else 0
     return (number % 2 ** (8 * size)).to_bytes(size, "little")
 
 
