@@ -206,8 +206,8 @@ def _token_ids(index: int, prompt: Sequence[int]) -> list[int]:
     try:
         return [operator.index(token) for token in prompt]  # numpy's integers too
     except TypeError as error:
-        rule = f"prompt {index} must be a text or a list of token ids"
-        raise RequestError(f"{rule}. Got: {str(prompt)[:60]}") from error
+        rule = "a text or a list of token ids; one tokenized prompt goes in a list of its own"
+        raise RequestError(f"prompt {index} must be {rule}. Got: {str(prompt)[:60]}") from error
 
 
 def _by_kind(samples: list[Sample]) -> Iterator[tuple[RoundKind, list[Sample]]]:

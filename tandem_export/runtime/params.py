@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from numbers import Real
 from typing import Literal
 
 from tandem_export.errors import ConfigError
@@ -13,22 +14,21 @@ MODES: tuple[Mode, ...] = Mode.__args__  # type: ignore[attr-defined]
 RULES = {"leviathan": Rule.LEVIATHAN, "gumbel": Rule.GUMBEL}
 
 
-def _require(ok: bool, name: str, rule: str, got: object) -> None:
-    if not ok:
-        raise ConfigError(f"`{name}` must be {rule}. Got: {got!r}")
-
-
 def _is_int(value: object, low: int, high: int = 2**31 - 1) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
 
 
+def _is_number(value: object, low: float, high: float) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool) and low <= value <= high
+
+
 @dataclass(frozen=True, kw_only=True)
 class SamplingParams:
-    """Options of one request.
+    """Options of one request. None means an option's default, as many clients send it.
 
     Attributes:
       max_new_tokens: longest answer, in tokens; a stop token counts.
-      temperature: 0 is greedy.
+      temperature: 0 is greedy; a score over less than 1e-6 may be no float32.
       top_k, top_p, min_p: filters, applied in this order; 0, 1 and 0 are off.
       seed: 64 bits. Sample 0 of a request has this seed, sample i one derived from (seed, i).
       rule: how drafts are judged when sampling. `leviathan` accepts most and has the primary's
@@ -64,29 +64,39 @@ class SamplingParams:
 
     def __post_init__(self) -> None:
         """Raises ConfigError that names the option, its rule and what came."""
+        for option in fields(self):
+            if getattr(self, option.name) is None:
+                object.__setattr__(self, option.name, option.default)
         for name in ("max_new_tokens", "num_samples"):
-            _require(
-                _is_int(getattr(self, name), 1), name, "an int of at least 1", getattr(self, name)
-            )
-        _require(_is_int(self.top_k, 0), "top_k", "an int of at least 0 (0 is off)", self.top_k)
-        _require(_is_int(self.seed, 0, 2**64 - 1), "seed", "an int of 0 .. 2**64 - 1", self.seed)
-        _require(0 <= self.temperature < 1e6, "temperature", "0 or positive", self.temperature)
-        _require(0 < self.top_p <= 1, "top_p", "above 0, at most 1 (1 is off)", self.top_p)
-        _require(0 <= self.min_p <= 1, "min_p", "between 0 and 1 (0 is off)", self.min_p)
-        _require(self.rule in RULES, "rule", f"one of {tuple(RULES)}", self.rule)
-        _require(self.mode in MODES, "mode", f"one of {MODES}", self.mode)
+            self._check(name, _is_int(getattr(self, name), 1), "an int of at least 1")
+        self._check("top_k", _is_int(self.top_k, 0), "an int of at least 0 (0 is off)")
+        self._check("seed", _is_int(self.seed, 0, 2**64 - 1), "an int of 0 .. 2**64 - 1")
+        ok = _is_number(self.temperature, 1e-6, 1e6) or _is_number(self.temperature, 0, 0)
+        self._check("temperature", ok, "0 (greedy), or a number of 1e-6 .. 1e6")
+        ok = _is_number(self.top_p, 0, 1) and self.top_p > 0
+        self._check("top_p", ok, "a number above 0, at most 1 (1 is off)")
+        self._check("min_p", _is_number(self.min_p, 0, 1), "a number of 0 .. 1 (0 is off)")
+        for name, names in (("rule", tuple(RULES)), ("mode", MODES)):
+            value = getattr(self, name)
+            self._check(name, isinstance(value, str) and value in names, f"one of {names}")
+        for name in ("ignore_end_tokens", "logprobs"):
+            self._check(name, isinstance(getattr(self, name), bool), "True or False")
         self._check_stops()
         ok = self.gamma is None or _is_int(self.gamma, 1)
-        _require(ok, "gamma", "None or an int of at least 1 (for 0 use mode 'primary')", self.gamma)
-        ok = self.tau is None or 0 <= self.tau <= 1
-        _require(ok, "tau", "None or between 0 and 1", self.tau)
+        self._check("gamma", ok, "None or an int of at least 1 (for 0 use mode 'primary')")
+        ok = self.tau is None or _is_number(self.tau, 0, 1)
+        self._check("tau", ok, "None or a number of 0 .. 1")
+
+    def _check(self, name: str, ok: bool, rule: str) -> None:
+        if not ok:
+            raise ConfigError(f"`{name}` must be {rule}. Got: {getattr(self, name)!r}")
 
     def _check_stops(self) -> None:
         ok = isinstance(self.stop, tuple) and all(isinstance(s, str) and s for s in self.stop)
-        _require(ok, "stop", "a tuple of non-empty strings", self.stop)
+        self._check("stop", ok, "a tuple of non-empty strings")
         ids = self.stop_token_ids
         ok = isinstance(ids, tuple) and all(_is_int(token, 0) for token in ids)
-        _require(ok, "stop_token_ids", "a tuple of token ids", ids)
+        self._check("stop_token_ids", ok, "a tuple of token ids")
 
     @property
     def graph_rule(self) -> Rule:
