@@ -162,9 +162,6 @@ class Engine:
         ]
 
     def _encode(self, index: int, prompt: str | Sequence[int]) -> Sequence[int]:
-        if isinstance(prompt, int):
-            rule = "a text or a list of token ids; one tokenized prompt goes in a list of its own"
-            raise RequestError(f"prompt {index} must be {rule}. Got: {prompt!r}")
         if not isinstance(prompt, str):
             return _token_ids(index, prompt)
         if self.tokenizer is None:
