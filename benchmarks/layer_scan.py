@@ -22,9 +22,8 @@ import jax.numpy as jnp
 
 from tandem_export.cli.output import make_table, print_tables, size
 from tandem_export.config import DecoderConfig, TandemConfig
-from tandem_export.graphs import BuildOptions, Graph, plan_graphs
-from tandem_export.graphs.cache import block_positions, two_part
-from tandem_export.graphs.spec import Arrays
+from tandem_export.graphs import Arrays, BuildOptions, Graph, plan_graphs
+from tandem_export.graphs.steps.cache import block_positions, two_part
 from tandem_export.model import bind
 from tandem_export.plan import compile_options, read_pair, target_named
 from tandem_export.plan.compile import Job, compile_jobs

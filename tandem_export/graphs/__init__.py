@@ -1,20 +1,19 @@
-"""Pure step functions with static shapes, and the plan of which to build."""
+"""Defines pure step functions with static shapes, and which graphs a build traces from them."""
 
-from tandem_export.graphs.plan import (
-    MAX_STOP_TOKENS,
-    param_shapes,
-    plan_graphs,
-    plan_rows,
-    state_shapes,
-)
-from tandem_export.graphs.spec import ROLES, BuildOptions, Graph, Role
+from tandem_export.graphs.catalogue import plan_graphs, plan_rows
+from tandem_export.graphs.graph import Arrays, Graph, Shapes
+from tandem_export.graphs.options import AttentionForm, BuildOptions, Parity
+from tandem_export.graphs.roles import MAX_STOP_TOKENS
+from tandem_export.graphs.shapes import param_shapes, state_shapes
 
 __all__ = [
     "MAX_STOP_TOKENS",
-    "ROLES",
+    "Arrays",
+    "AttentionForm",
     "BuildOptions",
     "Graph",
-    "Role",
+    "Parity",
+    "Shapes",
     "param_shapes",
     "plan_graphs",
     "plan_rows",

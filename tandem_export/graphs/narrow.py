@@ -8,36 +8,41 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from tandem_export.graphs.spec import Arrays, Graph
+from tandem_export.graphs.graph import Arrays, Graph
 
 
 def narrowed(graph: Graph) -> Graph:
-    """`graph` with the parameters and state that its results depend on, and no others.
+    """Returns `graph` with only the parameters and state that its results depend on.
 
-    The others are traced as zeros, into operations that no result needs: the compiler drops them.
+    Unused parameters are replaced by zeros while tracing; the compiler then removes the dead
+    operations. The graph's `outputs` are filled from the same trace.
     """
-    jaxpr = jax.make_jaxpr(graph.function)(graph.params, graph.state, graph.inputs).jaxpr
-    used = _used(jaxpr)
-    flags = iter([id(var) in used for var in jaxpr.invars])
+    closed, shapes = jax.make_jaxpr(graph.function, return_shape=True)(
+        graph.params, graph.state, graph.inputs
+    )
+    used = _used(closed.jaxpr)
+    flags = iter([id(var) in used for var in closed.jaxpr.invars])
     params = {name: graph.params[name] for name in sorted(graph.params) if next(flags)}
     state = {name: graph.state[name] for name in sorted(graph.state) if next(flags)}
     unused = {name: leaf for name, leaf in graph.params.items() if name not in params}
 
-    def function(some: Arrays, state: Arrays, inputs: Arrays) -> tuple[Arrays, Arrays]:
+    def function(params: Arrays, state: Arrays, inputs: Arrays) -> tuple[Arrays, Arrays]:
         zeros = {name: jnp.zeros(leaf.shape, leaf.dtype) for name, leaf in unused.items()}
-        return graph.function(some | zeros, state, inputs)
+        return graph.function(params | zeros, state, inputs)
 
-    return dataclasses.replace(graph, function=function, params=params, state=state)
+    return dataclasses.replace(
+        graph, function=function, params=params, state=state, outputs=shapes[0]
+    )
 
 
 def _used(jaxpr: Any) -> set[int]:
-    """Ids of the variables that some result needs; an input handed through is not used."""
+    """Returns ids of the variables that some result needs; an input passed through is not used."""
     inputs = {id(var) for var in jaxpr.invars}
     return _needed(jaxpr, {id(var) for var in jaxpr.outvars} - inputs)
 
 
 def _needed(jaxpr: Any, used: set[int]) -> set[int]:
-    """`used` and the ids of all variables that they depend on."""
+    """Adds to `used` the ids of all variables that its members depend on."""
     for equation in reversed(jaxpr.eqns):
         wanted = [id(var) in used for var in equation.outvars]
         if any(wanted):
@@ -46,10 +51,11 @@ def _needed(jaxpr: Any, used: set[int]) -> set[int]:
 
 
 def _read(equation: Any, wanted: list[bool]) -> list[Any]:
-    """The inputs of an operation that its `wanted` results depend on: of a jitted call, not all."""
+    """Returns the operation's inputs that its `wanted` results depend on; of a call, not all."""
     if equation.primitive.name != "jit":
         return equation.invars
     inner = equation.params["jaxpr"].jaxpr
     results = {id(var) for var, want in zip(inner.outvars, wanted, strict=True) if want}
     needed = _needed(inner, results)
-    return [o for o, own in zip(equation.invars, inner.invars, strict=True) if id(own) in needed]
+    pairs = zip(equation.invars, inner.invars, strict=True)
+    return [outer for outer, inside in pairs if id(inside) in needed]

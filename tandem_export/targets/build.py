@@ -23,7 +23,7 @@ from tandem_export.bundle import (
 from tandem_export.bundle.layout import CHAT_TEMPLATE, TOKENIZER
 from tandem_export.config import to_dict
 from tandem_export.errors import CheckpointError, ConfigError
-from tandem_export.graphs.spec import BuildOptions, Graph
+from tandem_export.graphs import BuildOptions, Graph
 from tandem_export.model import quantize
 from tandem_export.targets.finite import check_finite
 from tandem_export.targets.registry import TARGETS, Target

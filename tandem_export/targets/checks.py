@@ -11,7 +11,7 @@ from typing import Any
 import jax
 from jax import export
 
-from tandem_export.graphs.spec import Graph
+from tandem_export.graphs import Graph
 from tandem_export.targets.errors import (
     DonationError,
     DtypeMismatchError,

@@ -14,7 +14,7 @@ import jax
 from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionSpec
 
 from tandem_export.config import TandemConfig
-from tandem_export.graphs.spec import Graph, Shapes
+from tandem_export.graphs import Graph, Shapes
 from tandem_export.sharding import split_axis, splits_heads
 
 AXIS = "chips"

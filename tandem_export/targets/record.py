@@ -8,7 +8,7 @@ from typing import Any
 import jax
 
 from tandem_export.bundle import GraphRecord, TensorSpec
-from tandem_export.graphs.spec import Graph
+from tandem_export.graphs import Graph
 
 
 def graph_record(

@@ -15,7 +15,7 @@ import jax
 from jax import export
 
 from tandem_export.bundle import BundleWriter, GraphRecord
-from tandem_export.graphs.spec import Graph
+from tandem_export.graphs import Graph
 from tandem_export.targets import checks, values
 from tandem_export.targets.errors import SerializationError
 from tandem_export.targets.mesh import Placement

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import export
 
-from tandem_export.graphs.spec import Graph, Shapes
+from tandem_export.graphs import Graph, Shapes
 from tandem_export.memory import return_free_memory
 from tandem_export.targets.errors import ValueMismatchError
 

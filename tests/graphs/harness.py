@@ -17,8 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from tandem_export.config import TandemConfig
-from tandem_export.graphs import BuildOptions, Graph, plan_graphs, state_shapes
-from tandem_export.graphs.spec import Arrays
+from tandem_export.graphs import Arrays, BuildOptions, Graph, plan_graphs, state_shapes
 from tandem_export.model import PARTS, has_part
 from tests.tiny import LLAMA, ROUTER, random_params
 

@@ -7,25 +7,28 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tandem_export.graphs import judgement
-from tandem_export.graphs.acceptance import Accepted, accept
-from tandem_export.graphs.rules import GUMBEL, LEVIATHAN, STANDALONE, STANDALONE_FREE
+from tandem_export.contract import AcceptanceRule
+from tandem_export.graphs.round.accept import Commit, accept
+from tandem_export.graphs.round.verify import DraftedBlock, verify_block
+from tandem_export.graphs.state import Sampling
 from tandem_export.runtime import Rule, draw, judge, log_softmax, processed_log_probs
 from tests.graphs.harness import sampling
 
+LEVIATHAN, GUMBEL, STANDALONE_FREE, STANDALONE = AcceptanceRule
+
 B, SIZE = 6, 5
 OPTIONS = ("temperature", "top_k", "top_p", "min_p")
-RULES = [LEVIATHAN, GUMBEL, STANDALONE_FREE, STANDALONE]
+RULES = list(AcceptanceRule)
 
 
 @jax.jit
-def accepted(logits, drafts, drafted, log_q, position, inputs, *, idle) -> Accepted:
-    """`judge` and `accept`."""
+def accepted(logits, drafts, drafted, log_q, position, inputs, *, idle) -> Commit:
+    """`verify_block` and `accept`."""
     index = position[:, None] + 1 + jnp.arange(logits.shape[1], dtype=jnp.int32)[None]
-    by_place = log_q.transpose(1, 0, 2) if drafts.shape[1] else jnp.zeros_like(logits[None, :, 0])
-    block = judgement.Block(drafts, drafted, by_place, index)
-    judged = judgement.judge(lambda: logits, block, inputs)
-    return accept(judged, inputs["rule"], idle=idle)
+    by_offset = log_q.transpose(1, 0, 2) if drafts.shape[1] else jnp.zeros_like(logits[None, :, 0])
+    block = DraftedBlock(drafts, drafted, by_offset, index)
+    verified = verify_block(lambda: logits, block, Sampling.read(inputs))
+    return accept(verified, inputs["rule"], idle=idle)
 
 
 def one_hot_logits(*choices: int) -> np.ndarray:

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from recipes.stdlib_mini.losses import primary_pass
-from tandem_export.graphs.cache import Cache, Form, cache_shapes, get_cache, run_block, write_rows
+from tandem_export.graphs import AttentionForm
+from tandem_export.graphs.state import Block, Cache, read_cache
+from tandem_export.graphs.steps.cache import cache_shapes, run_block, write_rows
 from tandem_export.model import bind
 from tests.tiny import FAMILIES, alone, random_params
 
@@ -23,14 +25,14 @@ TOKENS = np.random.default_rng(3).integers(0, 17, (B, S)).astype(np.int32)
 
 
 @remember
-def block(family: str, form: Form, dtype: str):
+def block(family: str, form: AttentionForm, dtype: str):
     """(cache, tokens [B, T], start [B]) -> (last activations [B, T, D], cache), jitted."""
     config = alone(FAMILIES[family])
     params = {k: x.astype(dtype) for k, x in random_params(config, "primary").items()}
 
     def run(cache: Cache, tokens: jax.Array, start: jax.Array):
         model = bind(config, "primary", params)
-        activations, cache = run_block(model, cache, tokens, start, form)
+        activations, cache = run_block(model, cache, Block(tokens, start), form)
         return activations[-1].reshape(*tokens.shape, -1), cache
 
     return jax.jit(run)
@@ -39,10 +41,10 @@ def block(family: str, form: Form, dtype: str):
 def empty(family: str, dtype: str) -> Cache:
     shapes = cache_shapes("primary", FAMILIES[family], B, S, dtype)
     state = {name: jnp.full(leaf.shape, GARBAGE, leaf.dtype) for name, leaf in shapes.items()}
-    return get_cache(state, "primary")
+    return read_cache(state, "primary")
 
 
-def prefixed(family: str, form: Form, dtype: str) -> Cache:
+def prefixed(family: str, form: AttentionForm, dtype: str) -> Cache:
     """Every row filled up to its own START, garbage from there on."""
     _, cache = block(family, form, dtype)(
         empty(family, dtype), TOKENS[:, : max(START)], np.zeros(B, np.int32)
@@ -83,7 +85,7 @@ def test_rows_are_written_at_each_rows_own_place_and_nowhere_else() -> None:
 @dtypes
 @pytest.mark.parametrize("form", ["in_cache", "two_part"])
 def test_a_ragged_block_is_that_part_of_the_whole_sequence(
-    form: Form, dtype: str, family: str
+    form: AttentionForm, dtype: str, family: str
 ) -> None:
     cache = prefixed(family, form, dtype)
     got, after = block(family, form, dtype)(cache, blocks(), START)
@@ -100,7 +102,7 @@ def test_a_ragged_block_is_that_part_of_the_whole_sequence(
 @families
 @dtypes
 @pytest.mark.parametrize("form", ["in_cache", "two_part"])
-def test_a_block_is_its_single_steps(form: Form, dtype: str, family: str) -> None:
+def test_a_block_is_its_single_steps(form: AttentionForm, dtype: str, family: str) -> None:
     run, cache = block(family, form, dtype), prefixed(family, form, dtype)
     want, _ = run(cache, blocks(), START)
     for i in range(T):
@@ -122,7 +124,7 @@ def test_in_cache_rows_depend_on_nothing_after_them_bit_for_bit(dtype: str, fami
 
 
 @pytest.mark.parametrize("form", ["in_cache", "two_part"])
-def test_prefill_in_chunks_is_one_prefill(form: Form) -> None:
+def test_prefill_in_chunks_is_one_prefill(form: AttentionForm) -> None:
     run, zero = block("gemma3", form, "float32"), np.zeros(B, np.int32)
     want, whole_cache = run(empty("gemma3", "float32"), TOKENS[:, :8], zero)
     first, cache = run(empty("gemma3", "float32"), TOKENS[:, :T], zero)

@@ -13,11 +13,17 @@ from scipy import stats
 
 from recipes.stdlib_mini.losses import primary_pass
 from tandem_export.config import TandemConfig
+from tandem_export.contract import AcceptanceRule
 from tandem_export.graphs import MAX_STOP_TOKENS, BuildOptions, plan_graphs
-from tandem_export.graphs.rules import GUMBEL, LEVIATHAN, STANDALONE_FREE
 from tandem_export.runtime import processed_log_probs
 from tests.graphs.harness import params, sampling
 from tests.tiny import LLAMA
+
+LEVIATHAN, GUMBEL, STANDALONE_FREE, _ = AcceptanceRule
+    AcceptanceRule.LEVIATHAN,
+    AcceptanceRule.GUMBEL,
+    AcceptanceRule.STANDALONE_FREE,
+)
 
 V, NEW, SAMPLES, CHUNK = 5, 3, 100_000, 20_000
 PROMPT = (1, 3)

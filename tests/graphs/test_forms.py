@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from tandem_export.errors import ConfigError
-from tandem_export.graphs import BuildOptions
-from tandem_export.graphs.spec import Arrays
+from tandem_export.graphs import Arrays, BuildOptions
 from tests.graphs.harness import CACHE, HOSTILE, Pair, pair, params, sampling
 
 

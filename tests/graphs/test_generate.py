@@ -7,10 +7,11 @@ from functools import cache
 import numpy as np
 import pytest
 
-from tandem_export.graphs import MAX_STOP_TOKENS
-from tandem_export.graphs.rules import GUMBEL, LEVIATHAN, STANDALONE, STANDALONE_FREE
-from tandem_export.graphs.spec import Arrays
+from tandem_export.contract import AcceptanceRule
+from tandem_export.graphs import MAX_STOP_TOKENS, Arrays
 from tests.graphs.harness import pair, params, prompts, sampling
+
+LEVIATHAN, GUMBEL, STANDALONE_FREE, STANDALONE = AcceptanceRule
 
 B, S, MAX_NEW = 4, 8, 12
 PROMPTS = prompts([1, 2, 5, 8], seed=4)
@@ -20,7 +21,12 @@ CASES = {
     "rules": {
         "tau": 0.0,
         "temperature": [0.8, 1.0, 0.0, 1.2],
-        "rule": [LEVIATHAN, GUMBEL, STANDALONE_FREE, STANDALONE],
+        "rule": [
+            LEVIATHAN,
+            GUMBEL,
+            STANDALONE_FREE,
+            STANDALONE,
+        ],
     },
     "drafts": {"tau": 0.0, "max_draft": [0, 1, 2, 99]},
 }

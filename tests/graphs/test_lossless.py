@@ -11,11 +11,14 @@ import numpy as np
 import pytest
 
 from recipes.stdlib_mini.losses import primary_pass
-from tandem_export.graphs.random import TOKEN, gumbel
-from tandem_export.graphs.rules import GUMBEL, LEVIATHAN
-from tandem_export.graphs.sampling import choose, processed_log_probs
-from tandem_export.graphs.spec import Arrays
+from tandem_export.contract import AcceptanceRule, Stream
+from tandem_export.graphs import Arrays
+from tandem_export.graphs.numerics.sampling import choose, processed_log_probs
+from tandem_export.graphs.numerics.threefry import gumbel
+from tandem_export.graphs.state import Sampling
 from tests.graphs.harness import CACHE, HOSTILE, Pair, Text, pair, params, prompts, sampling
+
+LEVIATHAN, GUMBEL = AcceptanceRule.LEVIATHAN, AcceptanceRule.GUMBEL
 
 LENGTH = 24  # tokens of an answer
 BUDGETS = [LENGTH, LENGTH - 5, LENGTH, 3]
@@ -30,7 +33,11 @@ PAIRS = [
 ]
 MODES = {
     "greedy": {},
-    "gumbel": {"temperature": [0.7, 1.0, 1.0, 1.5], "rule": GUMBEL, "top_p": [1, 0.9, 1, 0.95]},
+    "gumbel": {
+        "temperature": [0.7, 1.0, 1.0, 1.5],
+        "rule": GUMBEL,
+        "top_p": [1, 0.9, 1, 0.95],
+    },
 }
 
 
@@ -47,8 +54,8 @@ def batches(size: int) -> list[tuple[list[list[int]], list[int]]]:
 @jax.jit
 def primarys_choice(logits: jax.Array, index: jax.Array, values: dict) -> jax.Array:
     """The token at `index [B]` from the primary's logits `[B, V]`, with the noise of its place."""
-    log_p = processed_log_probs(logits, values)
-    drawn = choose(log_p, gumbel(values["seed"], index, TOKEN, logits.shape[-1]))
+    log_p = processed_log_probs(logits, Sampling.read(values))
+    drawn = choose(log_p, gumbel(values["seed"], index, Stream.TOKEN, logits.shape[-1]))
     return jnp.where(values["temperature"] > 0, drawn, jnp.argmax(logits, -1))
 
 

@@ -10,11 +10,16 @@ import numpy as np
 import pytest
 
 from tandem_export.config import TandemConfig
-from tandem_export.graphs import BuildOptions
-from tandem_export.graphs.rules import GUMBEL, LEVIATHAN, STANDALONE
-from tandem_export.graphs.spec import Arrays
+from tandem_export.contract import AcceptanceRule
+from tandem_export.graphs import Arrays, BuildOptions
 from tests.graphs.harness import CACHE, Pair, Text, params, prompts, sampling
 from tests.tiny import LLAMA, ROUTER
+
+LEVIATHAN, GUMBEL, _, STANDALONE = AcceptanceRule
+    AcceptanceRule.LEVIATHAN,
+    AcceptanceRule.GUMBEL,
+    AcceptanceRule.STANDALONE,
+)
 
 B, G = 4, 3
 KNOWN = np.array([0, 2, 3, 7, 8, 11, 13, 14, 16])
@@ -27,7 +32,11 @@ CONFIGS = {
 }
 MODES = {
     "greedy": {},
-    "gumbel": {"temperature": [0.7, 1.0, 1.0, 1.5], "rule": GUMBEL, "top_p": [1, 0.9, 1, 0.95]},
+    "gumbel": {
+        "temperature": [0.7, 1.0, 1.0, 1.5],
+        "rule": GUMBEL,
+        "top_p": [1, 0.9, 1, 0.95],
+    },
 }
 
 

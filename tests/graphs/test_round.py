@@ -7,11 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tandem_export.graphs.rules import GUMBEL, LEVIATHAN, STANDALONE, STANDALONE_FREE
-from tandem_export.graphs.spec import Arrays
+from tandem_export.contract import AcceptanceRule
+from tandem_export.graphs import Arrays
 from tandem_export.runtime import Counters, Registers, RoundKind, RowInputs
 from tandem_export.runtime.steps import StepRounds
 from tests.graphs.harness import HOSTILE, Pair, pair, params, prompts, sampling
+
+LEVIATHAN, GUMBEL, STANDALONE_FREE, STANDALONE = AcceptanceRule
 
 B = 4
 NAMES = ("position", "last", "previous", "budget")
@@ -46,7 +48,15 @@ class StepExecutor:
 
 def random_request(rng: np.random.Generator) -> tuple[list[list[int]], list[int], dict]:
     """Prompts, budgets (0 is an idle row) and sampling inputs of B rows."""
-    rule = rng.choice([LEVIATHAN, GUMBEL, STANDALONE_FREE, STANDALONE], B)
+    rule = rng.choice(
+        [
+            LEVIATHAN,
+            GUMBEL,
+            STANDALONE_FREE,
+            STANDALONE,
+        ],
+        B,
+    )
     values = sampling(
         B,
         temperature=rng.uniform(0.3, 1.5, B) * (rng.random(B) < 0.6),

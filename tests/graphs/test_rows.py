@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tandem_export.graphs import BuildOptions, Graph, plan_graphs, plan_rows
-from tandem_export.graphs.cache import write_rows
+from tandem_export.graphs.steps.cache import write_rows
 from tandem_export.model import PARTS, has_part
 from tests.tiny import GEMMA2, INDEPENDENT, TANDEM, random_params
 

@@ -7,13 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tandem_export.graphs.sampling import choose, processed_log_probs
+from tandem_export.graphs.numerics.sampling import choose, processed_log_probs
+from tandem_export.graphs.state import Sampling
 from tandem_export.runtime import sampling as reference
 from tests.graphs.harness import sampling
 
 B = 4
 P = np.array([0.5, 0.2, 0.2, 0.1], np.float32)  # a tie on ids 1 and 2
-process = jax.jit(processed_log_probs)
+process = jax.jit(lambda logits, inputs: processed_log_probs(logits, Sampling.read(inputs)))
 OPTIONS = ("temperature", "top_k", "top_p", "min_p")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from tandem_export.graphs.spec import Graph
+from tandem_export.graphs import Graph
 
 
 def leaf(shape: tuple[int, ...], dtype: Any = jnp.float32) -> jax.ShapeDtypeStruct:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from tandem_export.bundle import BundleWriter, locate_weights
 from tandem_export.bundle.layout import graph_file
 from tandem_export.bundle.weights import map_weights
-from tandem_export.graphs.spec import Graph
+from tandem_export.graphs import Graph
 from tandem_export.targets.onnx.operators import OPSET
 from tandem_export.targets.onnx.readme import readme
 from tandem_export.targets.record import graph_record

@@ -12,7 +12,7 @@ from onnx import ModelProto, TensorProto, ValueInfoProto, helper
 
 from tandem_export.bundle import TensorPlace
 from tandem_export.bundle.layout import WEIGHTS
-from tandem_export.graphs.spec import Graph
+from tandem_export.graphs import Graph
 from tandem_export.targets.errors import (
     DtypeMismatchError,
     ExternalDataError,

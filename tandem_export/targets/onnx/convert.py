@@ -13,7 +13,7 @@ from onnx import ModelProto, TensorProto, helper
 
 from tandem_export.bundle import TensorPlace
 from tandem_export.bundle.layout import WEIGHTS
-from tandem_export.graphs.spec import Arrays, Graph
+from tandem_export.graphs import Arrays, Graph
 from tandem_export.targets.errors import SerializationError
 from tandem_export.targets.onnx.dequantize import dequantized_products
 from tandem_export.targets.onnx.fuse import fuse

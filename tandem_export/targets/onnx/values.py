@@ -10,7 +10,7 @@ import numpy as np
 import onnxruntime
 
 from tandem_export.bundle.weights import forget_pages
-from tandem_export.graphs.spec import Graph
+from tandem_export.graphs import Graph
 from tandem_export.targets.errors import ValueMismatchError
 
 # Largest allowed |difference| / max(1, largest |value|) of an output, by dtype. Two engines add in

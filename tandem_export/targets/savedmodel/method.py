@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
-from tandem_export.graphs.spec import Arrays, Shapes
+from tandem_export.graphs import Arrays, Shapes
 from tandem_export.targets.savedmodel import rules
 
 Rules = Callable[[Arrays, Arrays], list[rules.Rule]]

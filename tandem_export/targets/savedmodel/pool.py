@@ -19,8 +19,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
-from tandem_export.graphs import Graph
-from tandem_export.graphs.spec import Arrays, Shapes
+from tandem_export.graphs import Arrays, Graph, Shapes
 
 REGISTERS = ("position", "last", "previous", "budget")
 # Slots and positions are checked before: none counts from the end, which is three operations.

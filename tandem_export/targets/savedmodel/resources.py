@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from tandem_export.graphs.spec import Shapes
+from tandem_export.graphs import Shapes
 
 
 class Resident(tf.saved_model.experimental.TrackableResource):

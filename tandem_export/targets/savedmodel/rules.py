@@ -12,8 +12,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from tandem_export.graphs import Graph
-from tandem_export.graphs.spec import Arrays
+from tandem_export.graphs import Arrays, Graph
 from tandem_export.serving.protocol import NO_FREE_SLOT, NOT_HELD
 from tandem_export.targets.savedmodel.pool import Pool
 

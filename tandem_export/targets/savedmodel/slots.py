@@ -7,8 +7,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
-from tandem_export.graphs import Graph
-from tandem_export.graphs.spec import Arrays
+from tandem_export.graphs import Arrays, Graph
 from tandem_export.targets.savedmodel import rules
 from tandem_export.targets.savedmodel.method import Method, ints
 from tandem_export.targets.savedmodel.pool import REGISTERS, Pool, take_rows

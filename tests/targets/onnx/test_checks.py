@@ -13,7 +13,7 @@ from onnx import TensorProto, helper
 
 from tandem_export.bundle import locate_weights
 from tandem_export.bundle.weights import write_weights
-from tandem_export.graphs.spec import Graph
+from tandem_export.graphs import Graph
 from tandem_export.targets import (
     DtypeMismatchError,
     ExternalDataError,

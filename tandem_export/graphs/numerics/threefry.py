@@ -1,12 +1,10 @@
-"""Random numbers as a function of (seed, position, stream, lane): Threefry-2x32-20.
+"""Computes random numbers as a function of (seed, position, stream, lane): Threefry-2x32-20.
 
 Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011; constants as in Random123.
 There is no hidden state: the noise of a token depends on its row's seed and its index in the
-sequence alone, whatever was drafted, accepted or batched with it. `runtime/random.py` is the numpy
-twin; both are tested against the published vectors.
-
-Counter layout: word 0 is the position, word 1 is `stream * 2**28 + block`; lane 2 * block is the
-first word of the result, lane 2 * block + 1 the second.
+sequence alone, whatever was drafted, accepted or batched with it. `contract/noise.py` lays out the
+counter. `runtime/reference/threefry.py` is the numpy twin; both are tested against the published
+vectors.
 """
 
 from __future__ import annotations
@@ -17,7 +15,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, UInt32
 
-TOKEN, ACCEPT, RESIDUAL = 0, 1, 2
+from tandem_export.contract import counter_word
+
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 _PARITY = 0x1BD11BDA
 
@@ -55,7 +54,7 @@ def uniform(
     seed: UInt32[Array, "B 2"], position: Int[Array, " B"], stream: int, lanes: int = 1
 ) -> Float[Array, "B lanes"]:
     """Uniform noise in (0, 1) for each lane of each row's position."""
-    return _uniform(seed, position.astype(jnp.uint32), jnp.uint32(stream << 28), lanes)
+    return _uniform(seed, position.astype(jnp.uint32), jnp.uint32(counter_word(stream)), lanes)
 
 
 @partial(jax.jit, static_argnames="lanes")

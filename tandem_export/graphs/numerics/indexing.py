@@ -1,4 +1,4 @@
-"""Reading at an index per row."""
+"""Reads at an index per row."""
 
 from __future__ import annotations
 

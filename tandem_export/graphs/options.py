@@ -1,66 +1,23 @@
-"""What a build asks for, and one graph of it: a pure function with its static shapes."""
+"""Describes what a build asks for: buckets, arithmetic, roles."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
-import jax
 import jax.numpy as jnp
 
+from tandem_export.contract import ROLES, Role
 from tandem_export.errors import ConfigError
 from tandem_export.kernels import check_support
 
-Arrays = dict[str, jax.Array]
-Shapes = dict[str, jax.ShapeDtypeStruct]
-# (params, state, inputs) -> (outputs, state)
-GraphFunction = Callable[[Arrays, Arrays, Arrays], tuple[Arrays, Arrays]]
-Role = Literal[
-    "prefill",
-    "insert",
-    "primary_block",
-    "drafter_step",
-    "router",
-    "round",
-    "round_router",
-    "generate",
-]
-Form = Literal["in_cache", "two_part", "kernel"]
-ROLES: tuple[Role, ...] = Role.__args__  # type: ignore[attr-defined]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Graph:
-    """One graph, ready to be traced.
-
-    Attributes:
-      name: the file name stem, unique in a bundle, such as `round_b4_g5`.
-      batch: rows B.
-      gamma: longest draft G of rounds and of `generate`, else None.
-      width: tokens T of a block, W = G + 1 of a round, prompt length S of `generate`, else None.
-      parity: the level that the graph's tokens hold against the primary alone at the same width:
-        P0 (bit for bit) or P1 (up to near-ties).
-      function: pure, `(params, state, inputs) -> (outputs, state)`, flat dicts of arrays.
-      params, state, inputs: shapes and dtypes of what `function` takes. `state` comes back in the
-        same shapes and is donated; a graph without state takes and returns {}.
-    """
-
-    name: str
-    role: Role
-    batch: int
-    gamma: int | None = None
-    width: int | None = None
-    parity: Literal["P0", "P1"]
-    function: GraphFunction
-    params: Shapes
-    state: Shapes
-    inputs: Shapes
+AttentionForm = Literal["in_cache", "two_part", "kernel"]
+Parity = Literal["P0", "P1"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class BuildOptions:
-    """The buckets and forms of a bundle.
+    """The buckets of a bundle, and how its graphs compute.
 
     Attributes:
       batch: batch buckets B.
@@ -72,11 +29,11 @@ class BuildOptions:
       dtype: of weights and activations in the graphs.
       quantize: `int8` stores every matrix of primary and drafter as int8 with a scale per output
         channel; `none` stores them in `dtype`.
-      attention: `in_cache` writes rows, then attends over the cache; `two_part` attends over old
-        cache and new rows, then writes; `kernel` is `two_part` with a kernel for TPU, prefill
-        excepted.
-      least_rows: the fewest rows of a product with weights, 1 or 2: with 2 a single token of a
-        single row runs twice, because a TPU's matrix unit is not used for one.
+      attention: `in_cache` writes a block's rows, then attends over the cache; `two_part` attends
+        over old cache and new rows, then writes; `kernel` is `two_part` with a kernel for TPU,
+        prefill excepted.
+      least_rows: minimum number of rows in a matmul with weights, 1 or 2. With 2, a lone token is
+        computed twice, because a TPU does not use its matrix unit for a one-row product.
       lossless: `exact`: every round of a graph has one width, G + 1 (parity P0 with `in_cache`);
         `numeric`: a round verifies at the smallest of `widths` that holds its longest draft (P1).
       roles: which graphs are built.
@@ -91,7 +48,7 @@ class BuildOptions:
     generate_gamma: int | None = None
     dtype: Literal["float32", "bfloat16"] = "float32"
     quantize: Literal["none", "int8"] = "none"
-    attention: Form = "in_cache"
+    attention: AttentionForm = "in_cache"
     least_rows: Literal[1, 2] = 1
     lossless: Literal["exact", "numeric"] = "exact"
     roles: tuple[Role, ...] = ROLES
@@ -111,7 +68,7 @@ class BuildOptions:
         for name, kinds in (
             ("dtype", ("float32", "bfloat16")),
             ("quantize", ("none", "int8")),
-            ("attention", Form.__args__),  # type: ignore[attr-defined]
+            ("attention", get_args(AttentionForm)),
             ("least_rows", (1, 2)),
             ("lossless", ("exact", "numeric")),
         ):
@@ -129,18 +86,18 @@ class BuildOptions:
         return self.generate_gamma or self.gamma[len(self.gamma) // 2]
 
     @property
-    def prefill_attention(self) -> Literal["in_cache", "two_part"]:
-        """The form of prefill: the kernel is for blocks that are short beside the cache."""
+    def prefill_attention(self) -> AttentionForm:
+        """The attention form of prefill: the kernel is for blocks much shorter than the cache."""
         return "two_part" if self.attention == "kernel" else self.attention
 
     @property
-    def parity(self) -> Literal["P0", "P1"]:
+    def parity(self) -> Parity:
         """The level that a bundle of these options can claim."""
         exact = self.lossless == "exact" and self.attention == "in_cache"
         return "P0" if exact else "P1"
 
     def widths(self, gamma: int) -> tuple[int, ...]:
-        """The verification widths that a round of this gamma may choose from."""
+        """Returns the verification widths that a round of this gamma may choose from."""
         if self.lossless == "exact":
             return (gamma + 1,)
         return tuple(sorted({1, *(g + 1 for g in self.gamma if g < gamma), gamma + 1}))
