@@ -1,6 +1,7 @@
 """The runtime: drives a bundle's graphs with the SPEED loop. Execution engines load on use."""
 
-from tandem_export.runtime.acceptance import Rule, Verdict, draw, judge
+from tandem_export.contract import AcceptanceRule
+from tandem_export.runtime.acceptance import Verdict, draw, judge
 from tandem_export.runtime.admission import Limits
 from tandem_export.runtime.buckets import batches_of, limits_of
 from tandem_export.runtime.chat import ChatTemplate
@@ -24,6 +25,7 @@ from tandem_export.runtime.stats import EngineStats, RequestStats
 
 __all__ = [
     "MODES",
+    "AcceptanceRule",
     "ChatTemplate",
     "Counters",
     "Delta",
@@ -38,7 +40,6 @@ __all__ = [
     "RoundKind",
     "RoundResult",
     "RowInputs",
-    "Rule",
     "SamplingParams",
     "Steps",
     "Verdict",

@@ -1,6 +1,6 @@
-"""Which drafts are kept, and the token after them: the reference, one row in plain Python.
+"""Judges one row's drafts in plain Python: the reference of `graphs/round`.
 
-A round at `position` = 5 with three drafts, the second one refused:
+A round at `position` = 5 with three drafts, the second of which is refused:
 
     index      5      6     7     8
     block    last    x0    x1    x2      what the primary reads
@@ -12,41 +12,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import IntEnum
 
 import numpy as np
 
-from tandem_export.runtime.random import (
-    ACCEPT,
-    NOISE_RANGE,
-    RESIDUAL,
-    TOKEN,
-    gumbel,
-    gumbel_of,
-    uniform,
-)
+from tandem_export.contract import AcceptanceRule, Stream
+from tandem_export.runtime.random import NOISE_RANGE, gumbel, gumbel_of, uniform
 from tandem_export.runtime.sampling import choose
-
-
-class Rule(IntEnum):
-    """How drafts are judged; the values are those of the graphs' `rule` input."""
-
-    LEVIATHAN = 0
-    GUMBEL = 1
-    STANDALONE_FREE = 2
-    STANDALONE = 3
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """What a round commits: the accepted drafts, then at most one token of the primary's own."""
+    """What a round commits: the accepted drafts, then at most one token of the primary's."""
 
     tokens: tuple[int, ...]
     accepted: int
 
 
-def draw(log_p: np.ndarray, seed: np.ndarray, position: int, stream: int = TOKEN) -> int:
-    """A token for index `position` from `[V]` log-probabilities; seed `[2]` uint32.
+def draw(log_p: np.ndarray, seed: np.ndarray, position: int, stream: int = Stream.TOKEN) -> int:
+    """Draws the token at index `position` from `[V]` log-probabilities; seed `[2]` uint32.
 
     Noise is made only for the tokens that it can lift above the most likely one.
     """
@@ -57,13 +40,13 @@ def draw(log_p: np.ndarray, seed: np.ndarray, position: int, stream: int = TOKEN
 
 
 def residual_log_probs(log_p: np.ndarray, log_q: np.ndarray) -> np.ndarray:
-    """Log of normalized max(0, p - q), `[V]` float32; p itself where rounding leaves no mass."""
-    rest = np.maximum(np.exp(log_p) - np.exp(log_q), 0)
-    mass = np.sum(rest)
+    """Returns log of normalised max(0, p - q), `[V]` float32; p where rounding leaves no mass."""
+    residual = np.maximum(np.exp(log_p) - np.exp(log_q), 0)
+    mass = np.sum(residual)
     if mass <= 0:
         return log_p
     with np.errstate(divide="ignore"):
-        return np.log(rest / mass)
+        return np.log(residual / mass)
 
 
 def _leviathan(
@@ -74,11 +57,12 @@ def _leviathan(
     position: int,
 ) -> Verdict:
     for i, token in enumerate(drafts):
-        place = position + 1 + i
+        index = position + 1 + i
         p, q = np.exp(log_p[i][token]), np.exp(log_q[i][token])
-        if not uniform(seed, place, ACCEPT) * q < p:
-            own = draw(residual_log_probs(log_p[i], log_q[i]), seed, place, RESIDUAL)
-            return Verdict(tokens=(*drafts[:i], own), accepted=i)
+        if not uniform(seed, index, Stream.ACCEPT) * q < p:
+            residual = residual_log_probs(log_p[i], log_q[i])
+            primary_token = draw(residual, seed, index, Stream.RESIDUAL)
+            return Verdict(tokens=(*drafts[:i], primary_token), accepted=i)
     return _bonus(drafts, log_p, seed, position)
 
 
@@ -86,9 +70,9 @@ def _gumbel(
     drafts: Sequence[int], log_p: Sequence[np.ndarray], seed: np.ndarray, position: int
 ) -> Verdict:
     for i, token in enumerate(drafts):
-        own = draw(log_p[i], seed, position + 1 + i)
-        if own != token:
-            return Verdict(tokens=(*drafts[:i], own), accepted=i)
+        primary_token = draw(log_p[i], seed, position + 1 + i)
+        if primary_token != token:
+            return Verdict(tokens=(*drafts[:i], primary_token), accepted=i)
     n = len(drafts)
     return Verdict(tokens=(*drafts, draw(log_p[n], seed, position + 1 + n)), accepted=n)
 
@@ -97,12 +81,12 @@ def _bonus(
     drafts: Sequence[int], log_p: Sequence[np.ndarray], seed: np.ndarray, position: int
 ) -> Verdict:
     n = len(drafts)
-    own = draw(log_p[n], seed, position + 1 + n, RESIDUAL)
-    return Verdict(tokens=(*drafts, own), accepted=n)
+    bonus = draw(log_p[n], seed, position + 1 + n, Stream.RESIDUAL)
+    return Verdict(tokens=(*drafts, bonus), accepted=n)
 
 
 def judge(
-    rule: Rule,
+    rule: AcceptanceRule,
     drafts: Sequence[int],
     log_q: Sequence[np.ndarray],
     log_p: Sequence[np.ndarray],
@@ -112,28 +96,30 @@ def judge(
     """Applies `rule` to one row's drafts.
 
     Args:
-      rule: see `Rule`.
+      rule: see `AcceptanceRule`.
       drafts: g tokens, for the indices `position + 1 ..`.
       log_q: g arrays `[V]`, what each draft was drawn from.
       log_p: g + 1 arrays `[V]`, the primary's processed log-probabilities at the same places.
       seed: `[2]` uint32.
       position: index of the last committed token.
     """
-    if rule == Rule.LEVIATHAN:
+    if rule == AcceptanceRule.LEVIATHAN:
         return _leviathan(drafts, log_q, log_p, seed, position)
-    if rule == Rule.GUMBEL:
+    if rule == AcceptanceRule.GUMBEL:
         return _gumbel(drafts, log_p, seed, position)
-    if rule == Rule.STANDALONE_FREE or not drafts:
+    if rule == AcceptanceRule.STANDALONE_FREE or not drafts:
         return _bonus(drafts, log_p, seed, position)
     return Verdict(tokens=tuple(drafts), accepted=len(drafts))
 
 
-def judge_greedy(rule: Rule, drafts: Sequence[int], own: Sequence[int]) -> Verdict:
-    """What `judge` gives at temperature 0, from the primary's g + 1 choices `own` alone."""
+def judge_greedy(
+    rule: AcceptanceRule, drafts: Sequence[int], primary_tokens: Sequence[int]
+) -> Verdict:
+    """Applies `rule` at temperature 0, from the primary's g + 1 most likely tokens alone."""
     n = len(drafts)
-    if rule == Rule.STANDALONE and drafts:
+    if rule == AcceptanceRule.STANDALONE and drafts:
         return Verdict(tokens=tuple(drafts), accepted=n)
-    if rule in (Rule.LEVIATHAN, Rule.GUMBEL):
-        pairs = enumerate(zip(drafts, own, strict=False))
+    if rule in (AcceptanceRule.LEVIATHAN, AcceptanceRule.GUMBEL):
+        pairs = enumerate(zip(drafts, primary_tokens, strict=False))
         n = next((i for i, (draft, choice) in pairs if draft != choice), n)
-    return Verdict(tokens=(*drafts[:n], own[n]), accepted=n)
+    return Verdict(tokens=(*drafts[:n], primary_tokens[n]), accepted=n)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from numbers import Real
-from typing import Literal
+from typing import Literal, get_args
 
+from tandem_export.contract import AcceptanceRule
 from tandem_export.errors import ConfigError
-from tandem_export.runtime.acceptance import Rule
 
 Mode = Literal["speed", "router", "standalone", "standalone_free", "primary", "drafter"]
-MODES: tuple[Mode, ...] = Mode.__args__  # type: ignore[attr-defined]
-RULES = {"leviathan": Rule.LEVIATHAN, "gumbel": Rule.GUMBEL}
+MODES: tuple[Mode, ...] = get_args(Mode)
+RULES = {"leviathan": AcceptanceRule.LEVIATHAN, "gumbel": AcceptanceRule.GUMBEL}
 
 
 def _is_int(value: object, low: int, high: int = 2**31 - 1) -> bool:
@@ -99,8 +99,10 @@ class SamplingParams:
         self._check("stop_token_ids", ok, "a tuple of token ids")
 
     @property
-    def graph_rule(self) -> Rule:
+    def graph_rule(self) -> AcceptanceRule:
         """The rule that the graphs apply for this mode."""
         if self.mode == "standalone":
-            return Rule.STANDALONE
-        return Rule.STANDALONE_FREE if self.mode == "standalone_free" else RULES[self.rule]
+            return AcceptanceRule.STANDALONE
+        if self.mode == "standalone_free":
+            return AcceptanceRule.STANDALONE_FREE
+        return RULES[self.rule]

@@ -1,21 +1,15 @@
-"""Randomness as a function of (seed, position, stream, lane): Threefry-2x32-20.
+"""Computes random numbers as a function of (seed, position, stream, lane): Threefry-2x32-20.
 
-Counter based (Salmon et al. 2011, Random123): no hidden state, so a token's noise does not depend
-on the batch, the block length or the executor. One call gives two 32-bit words; lane 2b is the
-first word of block b, lane 2b + 1 the second.
-
-    key     = (seed[0], seed[1])
-    counter = (position, stream * 2**28 + block)
+Counter based (Salmon et al. 2011, Random123), without hidden state: a token's noise does not depend
+on the batch, the block length or the executor. `contract/noise.py` lays out the counter;
+`graphs/numerics/threefry.py` is the twin in jax.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-TOKEN = 0  # a draft's choice; under the gumbel rule the primary's choice too
-ACCEPT = 1  # the acceptance test of a draft, lane 0 only
-RESIDUAL = 2  # the primary's token under the leviathan and standalone rules
-SAMPLE = 3  # seeds of the further samples of one request
+from tandem_export.contract import Stream, counter_word
 
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 _PARITY = 0x1BD11BDA
@@ -29,7 +23,7 @@ def _rotate_left(x: Words, bits: int) -> Words:
 
 
 def threefry2x32(key: Words, first: Words, second: Words) -> tuple[Words, Words]:
-    """Twenty rounds of Threefry-2x32.
+    """Runs twenty rounds of Threefry-2x32.
 
     Args:
       key: `[2]` uint32.
@@ -52,21 +46,21 @@ def threefry2x32(key: Words, first: Words, second: Words) -> tuple[Words, Words]
 
 
 def split_seed(seed: int) -> Words:
-    """A 64-bit seed as its (low, high) words, `[2]` uint32."""
+    """Returns the (low, high) words of a 64-bit seed, `[2]` uint32."""
     return np.array([seed & 0xFFFFFFFF, seed >> 32], np.uint32)
 
 
 def sample_seed(seed: int, sample: int) -> Words:
-    """The seed of one sample of a request, `[2]` uint32; sample 0 has the request's own."""
+    """Returns the seed of one sample of a request, `[2]` uint32; sample 0 has the request's."""
     words = split_seed(seed)
     if sample == 0:
         return words
-    counter = np.array([sample, SAMPLE << 28], np.uint32)
+    counter = np.array([sample, counter_word(Stream.SAMPLE)], np.uint32)
     return np.concatenate(threefry2x32(words, counter[:1], counter[1:]))
 
 
 def _lanes(seed: Words, position: int, stream: int, lanes: int) -> np.ndarray:
-    block = np.arange((lanes + 1) // 2, dtype=np.uint32) + np.uint32(stream << 28)
+    block = np.arange((lanes + 1) // 2, dtype=np.uint32) + np.uint32(counter_word(stream))
     place = np.full_like(block, position)
     return _uniform(np.stack(threefry2x32(seed, place, block), -1).reshape(-1)[:lanes])
 
@@ -78,19 +72,19 @@ def _uniform(words: Words) -> np.ndarray:
 
 
 def uniform(seed: Words, position: int, stream: int, lane: int = 0) -> np.float32:
-    """One number in the open interval (0, 1), float32.
+    """Returns one number in the open interval (0, 1), float32.
 
     Args:
       seed: `[2]` uint32.
       position: the token's index in its sequence, prompt included.
-      stream: `TOKEN`, `ACCEPT` or `RESIDUAL`.
+      stream: a `contract.Stream`.
       lane: which number of that stream.
     """
     return _lanes(seed, position, stream, lane + 1)[lane]
 
 
 def gumbel(seed: Words, position: int, stream: int, size: int) -> np.ndarray:
-    """Gumbel noise of lanes 0 .. size - 1, `[V]` float32, always finite; see `uniform`."""
+    """Returns Gumbel noise of lanes 0 .. size - 1, `[V]` float32, always finite."""
     return -np.log(-np.log(_lanes(seed, position, stream, size)))
 
 
@@ -99,7 +93,7 @@ NOISE_RANGE = 19.6
 
 
 def gumbel_of(seed: Words, position: int, stream: int, lanes: np.ndarray) -> np.ndarray:
-    """`gumbel` of some lanes only, `[n]` float32 for `[n]` ascending lane numbers."""
-    block = (lanes >> 1).astype(np.uint32) + np.uint32(stream << 28)
+    """Returns `gumbel` of some lanes only, `[n]` float32 for `[n]` ascending lane numbers."""
+    block = (lanes >> 1).astype(np.uint32) + np.uint32(counter_word(stream))
     first, second = threefry2x32(seed, np.full_like(block, position), block)
     return -np.log(-np.log(_uniform(np.where(lanes & 1, second, first))))

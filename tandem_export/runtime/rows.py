@@ -1,4 +1,4 @@
-"""The per-row sampling inputs of a round."""
+"""Makes the per-row sampling inputs of a round."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tandem_export.contract import SAMPLING_INPUTS
 from tandem_export.runtime.params import SamplingParams
 
 
 @dataclass(frozen=True)
 class RowInputs:
-    """The sampling inputs of a round by name, one entry a row (docs/architecture.md).
+    """The sampling inputs of a round by name, one entry a row; see `contract.SAMPLING_INPUTS`.
 
     Never changed in place: a new object tells the executor to upload again.
     """
@@ -20,8 +21,8 @@ class RowInputs:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
-    """What one row asks of its rounds."""
+class RowSampling:
+    """The sampling parameters of one row."""
 
     params: SamplingParams
     seed: np.ndarray
@@ -29,25 +30,13 @@ class Row:
     tau: float
 
 
-_IDLE: dict[str, tuple[float, type]] = {
-    "temperature": (0.0, np.float32),
-    "top_k": (0, np.int32),
-    "top_p": (1.0, np.float32),
-    "min_p": (0.0, np.float32),
-    "rule": (0, np.int32),
-    "max_draft": (0, np.int32),
-    "tau": (0.0, np.float32),
-}
-
-
 def idle_rows(batch: int) -> RowInputs:
-    """Inputs of a batch in which every row is idle."""
-    arrays = {name: np.full((batch,), value, dtype) for name, (value, dtype) in _IDLE.items()}
-    return RowInputs(arrays | {"seed": np.zeros((batch, 2), np.uint32)})
+    """Returns the inputs of a batch in which every row is idle."""
+    return RowInputs({name: row.idle_array(batch) for name, row in SAMPLING_INPUTS.items()})
 
 
-def with_row(rows: RowInputs, slot: int, row: Row) -> RowInputs:
-    """`rows` with `slot` set to `row`."""
+def with_row(rows: RowInputs, slot: int, row: RowSampling) -> RowInputs:
+    """Returns `rows` with `slot` set to `row`."""
     arrays = {name: array.copy() for name, array in rows.arrays.items()}
     for name in ("temperature", "top_k", "top_p", "min_p"):
         arrays[name][slot] = getattr(row.params, name)

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 from tokenizers import Tokenizer
 
-from tandem_export.runtime.acceptance import Rule
+from tandem_export.contract import AcceptanceRule
 from tandem_export.runtime.admission import Job
 from tandem_export.runtime.executor import Registers
 from tandem_export.runtime.random import sample_seed
 from tandem_export.runtime.result import Delta, FinishReason, Result
-from tandem_export.runtime.rows import Row
+from tandem_export.runtime.rows import RowSampling
 from tandem_export.runtime.stats import RequestStats
 from tandem_export.runtime.text import TextStream
 
@@ -45,11 +45,11 @@ class Sample:
         )
 
     @property
-    def row(self) -> Row:
+    def row(self) -> RowSampling:
         """The row's sampling inputs."""
         params = self.job.params
         seed = sample_seed(params.seed, self.index)
-        return Row(params=params, seed=seed, max_draft=self.job.max_draft, tau=self.job.tau)
+        return RowSampling(params=params, seed=seed, max_draft=self.job.max_draft, tau=self.job.tau)
 
     def commit(self, tokens: Sequence[int], logprobs: Sequence[float]) -> None:
         """Takes a round's tokens up to the first that ends the answer; the rest is wasted.
@@ -91,8 +91,8 @@ class Sample:
     def count_round(self, drafted: int, count: int, stopped: int, drafter_runs: int) -> None:
         """Counts the row's part in a round: `count` tokens committed of `drafted` drafts."""
         params, stats = self.job.params, self.stats
-        accepted = count if params.graph_rule == Rule.STANDALONE else count - 1
-        judged = params.graph_rule in (Rule.LEVIATHAN, Rule.GUMBEL)
+        accepted = count if params.graph_rule == AcceptanceRule.STANDALONE else count - 1
+        judged = params.graph_rule in (AcceptanceRule.LEVIATHAN, AcceptanceRule.GUMBEL)
         stats.add_draft(drafted, min(accepted, drafted), verified=judged, stopped=bool(stopped))
         stats.rounds += self.job.kind.role != "drafter"
         stats.drafter_runs += drafter_runs

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tandem_export.runtime.acceptance import Rule, draw, judge, judge_greedy
+from tandem_export.contract import REGISTERS, AcceptanceRule
+from tandem_export.runtime.acceptance import draw, judge, judge_greedy
 from tandem_export.runtime.executor import Prefix, Registers, RoundKind, RoundResult, Steps
 from tandem_export.runtime.rows import RowInputs
 from tandem_export.runtime.sampling import processed_log_probs
@@ -56,8 +57,7 @@ class StepRounds:
     def __init__(self, executor: Steps, *, independent: bool) -> None:
         self._executor = executor
         self._independent = independent
-        names = ("position", "last", "previous", "budget")
-        self._registers = {name: np.zeros(executor.batch, np.int32) for name in names}
+        self._registers = {name: np.zeros(executor.batch, np.int32) for name in REGISTERS}
 
     def insert(self, prefix: Prefix, slot: int, registers: Registers) -> None:
         """See `Rounds.insert`."""
@@ -87,7 +87,7 @@ class StepRounds:
     def _draft(self, kind: RoundKind, rows: RowInputs) -> _Draft:
         state = self._registers
         batch = len(state["last"])
-        reserve = np.where(rows.arrays["rule"] == Rule.STANDALONE, 0, 1)
+        reserve = np.where(rows.arrays["rule"] == AcceptanceRule.STANDALONE, 0, 1)
         limit = np.minimum(rows.arrays["max_draft"], state["budget"] - reserve)
         tokens = np.zeros((batch, kind.gamma), np.int32)
         limit = np.clip(limit, 0, kind.gamma)
@@ -129,7 +129,7 @@ class StepRounds:
         self, slot: int, draft: _Draft, logits: np.ndarray, rows: RowInputs
     ) -> tuple[int, ...]:
         drafts = draft.tokens[slot, : draft.limit[slot]].tolist()
-        rule = Rule(int(rows.arrays["rule"][slot]))
+        rule = AcceptanceRule(int(rows.arrays["rule"][slot]))
         if rows.arrays["temperature"][slot] == 0:
             own = np.argmax(logits[: len(drafts) + 1], -1).tolist()
             return judge_greedy(rule, drafts, own).tokens

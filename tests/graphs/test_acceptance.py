@@ -11,7 +11,7 @@ from tandem_export.contract import AcceptanceRule
 from tandem_export.graphs.round.accept import Commit, accept
 from tandem_export.graphs.round.verify import DraftedBlock, verify_block
 from tandem_export.graphs.state import Sampling
-from tandem_export.runtime import Rule, draw, judge, log_softmax, processed_log_probs
+from tandem_export.runtime import draw, judge, log_softmax, processed_log_probs
 from tests.graphs.harness import sampling
 
 LEVIATHAN, GUMBEL, STANDALONE_FREE, STANDALONE = AcceptanceRule
@@ -107,7 +107,7 @@ def plain(given: dict, options: dict, b: int) -> list[int]:
     n = 0 if given["idle"][b] else int(given["drafted"][b])
     log_p = [processed_log_probs(x, **row_options(options, b)) for x in given["logits"][b, : n + 1]]
     drafts, log_q = given["drafts"][b, :n].tolist(), list(given["log_q"][b, :n])
-    rule, at = Rule(int(options["rule"][b])), int(given["position"][b])
+    rule, at = AcceptanceRule(int(options["rule"][b])), int(given["position"][b])
     if given["idle"][b]:
         return []
     return list(judge(rule, drafts, log_q, log_p, options["seed"][b], at).tokens)

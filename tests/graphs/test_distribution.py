@@ -20,10 +20,6 @@ from tests.graphs.harness import params, sampling
 from tests.tiny import LLAMA
 
 LEVIATHAN, GUMBEL, STANDALONE_FREE, _ = AcceptanceRule
-    AcceptanceRule.LEVIATHAN,
-    AcceptanceRule.GUMBEL,
-    AcceptanceRule.STANDALONE_FREE,
-)
 
 V, NEW, SAMPLES, CHUNK = 5, 3, 100_000, 20_000
 PROMPT = (1, 3)

@@ -16,10 +16,6 @@ from tests.graphs.harness import CACHE, Pair, Text, params, prompts, sampling
 from tests.tiny import LLAMA, ROUTER
 
 LEVIATHAN, GUMBEL, _, STANDALONE = AcceptanceRule
-    AcceptanceRule.LEVIATHAN,
-    AcceptanceRule.GUMBEL,
-    AcceptanceRule.STANDALONE,
-)
 
 B, G = 4, 3
 KNOWN = np.array([0, 2, 3, 7, 8, 11, 13, 14, 16])

@@ -63,7 +63,7 @@ def random_request(rng: np.random.Generator) -> tuple[list[list[int]], list[int]
         top_k=rng.integers(0, 9, B),
         top_p=np.where(rng.random(B) < 0.5, 1, rng.uniform(0.3, 0.99, B)),
         rule=rule,
-        # Rule 3 commits drafts alone: without one it would stand still.
+        # AcceptanceRule 3 commits drafts alone: without one it would stand still.
         max_draft=rng.integers(rule == STANDALONE, 6),
         tau=rng.uniform(0.2, 0.9, B) * (rng.random(B) < 0.7),
         seed=rng.integers(0, 2**32, (B, 2)),

@@ -3,12 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tandem_export.runtime import Rule, draw, gumbel, judge, uniform
+from tandem_export.contract import Stream
+from tandem_export.runtime import AcceptanceRule, draw, gumbel, judge, uniform
 from tandem_export.runtime.acceptance import judge_greedy, residual_log_probs
-from tandem_export.runtime.random import ACCEPT, RESIDUAL, TOKEN
 
 SEED = np.array([5, 6], np.uint32)
-RULES = [Rule.LEVIATHAN, Rule.GUMBEL]
+RULES = [AcceptanceRule.LEVIATHAN, AcceptanceRule.GUMBEL]
 IDS = ["leviathan", "gumbel"]
 
 
@@ -24,7 +24,7 @@ def test_a_draw_is_the_argmax_over_all_noise(kept: int) -> None:
     for position in range(50):
         logits = rng.normal(0, 9, 200).astype(np.float32)
         logits[rng.permutation(200)[kept:]] = -np.inf
-        want = int(np.argmax(logits + gumbel(SEED, position, TOKEN, 200)))
+        want = int(np.argmax(logits + gumbel(SEED, position, Stream.TOKEN, 200)))
         assert draw(logits, SEED, position) == want
 
 
@@ -51,7 +51,7 @@ def test_residual_of_equal_distributions_is_p() -> None:
     ids=["all", "one", "none", "no draft"],
 )
 def test_greedy_keeps_drafts_up_to_the_first_disagreement(
-    rule: Rule, drafts: list[int], primary: list[int], want: tuple[int, ...]
+    rule: AcceptanceRule, drafts: list[int], primary: list[int], want: tuple[int, ...]
 ) -> None:
     one_hot = [log(*np.eye(3)[token]) for token in primary]
     log_q = [log(*np.eye(3)[token]) for token in drafts]
@@ -61,41 +61,41 @@ def test_greedy_keeps_drafts_up_to_the_first_disagreement(
 
 
 def test_leviathan_compares_u_q_with_p_at_the_drafts_own_index() -> None:
-    u = float(uniform(SEED, 8, ACCEPT))
+    u = float(uniform(SEED, 8, Stream.ACCEPT))
     q = 0.8
     for shift, accepted in ((0.01, 1), (-0.01, 0)):
         p = u * q + shift
         log_q, log_p = [log(q, 1 - q)], [log(p, 1 - p), log(0.5, 0.5)]
-        assert judge(Rule.LEVIATHAN, [0], log_q, log_p, SEED, 7).accepted == accepted
+        assert judge(AcceptanceRule.LEVIATHAN, [0], log_q, log_p, SEED, 7).accepted == accepted
 
 
 def test_leviathan_draws_from_the_residual_after_a_rejection() -> None:
     # Draft 3 has p = 0, so it is refused; what p has more of than q: [0.2, 0.2, 0.1, 0].
     p, q = log(0.4, 0.4, 0.2, 0.0), log(0.2, 0.2, 0.1, 0.5)
     for position in range(20):
-        noise = gumbel(SEED, position + 1, RESIDUAL, 4)
+        noise = gumbel(SEED, position + 1, Stream.RESIDUAL, 4)
         want = int(np.argmax(log(0.4, 0.4, 0.2, 0.0) + noise))
-        assert judge(Rule.LEVIATHAN, [3], [q], [p, p], SEED, position).tokens == (want,)
+        assert judge(AcceptanceRule.LEVIATHAN, [3], [q], [p, p], SEED, position).tokens == (want,)
 
 
 def test_leviathan_draws_the_bonus_from_the_residual_stream() -> None:
     p = log(0.3, 0.3, 0.4)
-    want = int(np.argmax(p + gumbel(SEED, 9, RESIDUAL, 3)))
-    assert judge(Rule.LEVIATHAN, [0], [p], [p, p], SEED, 7).tokens == (0, want)
+    want = int(np.argmax(p + gumbel(SEED, 9, Stream.RESIDUAL, 3)))
+    assert judge(AcceptanceRule.LEVIATHAN, [0], [p], [p, p], SEED, 7).tokens == (0, want)
 
 
 def test_gumbel_gives_the_primarys_own_choice() -> None:
     p = log(0.2, 0.3, 0.5)
-    own = int(np.argmax(p + gumbel(SEED, 8, TOKEN, 3)))
+    own = int(np.argmax(p + gumbel(SEED, 8, Stream.TOKEN, 3)))
     other = (own + 1) % 3
     for draft, accepted in ((own, 1), (other, 0)):
-        verdict = judge(Rule.GUMBEL, [draft], [p], [p, p], SEED, 7)
+        verdict = judge(AcceptanceRule.GUMBEL, [draft], [p], [p, p], SEED, 7)
         assert verdict.tokens[0] == own
         assert verdict.accepted == accepted
 
 
 @pytest.mark.parametrize("rule", RULES, ids=IDS)
-def test_a_drafter_equal_to_the_primary_has_every_draft_accepted(rule: Rule) -> None:
+def test_a_drafter_equal_to_the_primary_has_every_draft_accepted(rule: AcceptanceRule) -> None:
     p = log(0.1, 0.2, 0.3, 0.4)
     for position in range(0, 200, 5):
         drafts = [draw(p, SEED, position + 1 + i) for i in range(4)]
@@ -103,18 +103,22 @@ def test_a_drafter_equal_to_the_primary_has_every_draft_accepted(rule: Rule) -> 
 
 
 @pytest.mark.parametrize(
-    ("rule", "length"), [(Rule.STANDALONE, 2), (Rule.STANDALONE_FREE, 3)], ids=["without", "with"]
+    ("rule", "length"),
+    [(AcceptanceRule.STANDALONE, 2), (AcceptanceRule.STANDALONE_FREE, 3)],
+    ids=["without", "with"],
 )
-def test_standalone_takes_every_draft(rule: Rule, length: int) -> None:
+def test_standalone_takes_every_draft(rule: AcceptanceRule, length: int) -> None:
     never = log(0.0, 0.0, 1.0)
     verdict = judge(rule, [0, 1], [log(1, 0, 0), log(0, 1, 0)], [never] * 3, SEED, 3)
     assert verdict.tokens == (0, 1, 2)[:length]
     assert verdict.accepted == 2
 
 
-@pytest.mark.parametrize("rule", list(Rule), ids=lambda rule: rule.name.lower())
+@pytest.mark.parametrize("rule", list(AcceptanceRule), ids=lambda rule: rule.name.lower())
 @pytest.mark.parametrize("drafts", [[], [0], [2, 1], [2, 0, 1]], ids=str)
-def test_greedy_judgement_is_that_of_one_hot_distributions(rule: Rule, drafts: list[int]) -> None:
+def test_greedy_judgement_is_that_of_one_hot_distributions(
+    rule: AcceptanceRule, drafts: list[int]
+) -> None:
     own = [2, 0, 0, 1][: len(drafts) + 1]
     one_hot = [log(*np.eye(3)[token]) for token in (*drafts, *own)]
     log_q, log_p = one_hot[: len(drafts)], one_hot[len(drafts) :]
@@ -122,7 +126,7 @@ def test_greedy_judgement_is_that_of_one_hot_distributions(rule: Rule, drafts: l
 
 
 @pytest.mark.parametrize("rule", RULES, ids=IDS)
-def test_the_first_token_has_the_primarys_distribution(rule: Rule) -> None:
+def test_the_first_token_has_the_primarys_distribution(rule: AcceptanceRule) -> None:
     """P2 on three tokens: one draft from q, judged against p, at 2000 positions."""
     p, q, n = np.array([0.6, 0.3, 0.1]), log(0.2, 0.3, 0.5), 2000
     seen = np.zeros(3)

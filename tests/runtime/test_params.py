@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tandem_export.errors import ConfigError
-from tandem_export.runtime import Rule, SamplingParams
+from tandem_export.runtime import AcceptanceRule, SamplingParams
 
 
 @pytest.mark.parametrize(
@@ -53,14 +53,14 @@ def test_a_wrong_option_is_named(options: dict[str, Any], text: str) -> None:
 @pytest.mark.parametrize(
     ("options", "rule"),
     [
-        ({}, Rule.LEVIATHAN),
-        ({"rule": "gumbel"}, Rule.GUMBEL),
-        ({"mode": "standalone"}, Rule.STANDALONE),
-        ({"mode": "standalone_free", "rule": "gumbel"}, Rule.STANDALONE_FREE),
+        ({}, AcceptanceRule.LEVIATHAN),
+        ({"rule": "gumbel"}, AcceptanceRule.GUMBEL),
+        ({"mode": "standalone"}, AcceptanceRule.STANDALONE),
+        ({"mode": "standalone_free", "rule": "gumbel"}, AcceptanceRule.STANDALONE_FREE),
     ],
     ids=str,
 )
-def test_rule_of_the_graphs(options: dict[str, Any], rule: Rule) -> None:
+def test_rule_of_the_graphs(options: dict[str, Any], rule: AcceptanceRule) -> None:
     assert SamplingParams(**options).graph_rule == rule
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from tandem_export.runtime import (
+    AcceptanceRule,
     Counters,
     Engine,
     Limits,
@@ -19,7 +20,6 @@ from tandem_export.runtime import (
     RoundKind,
     RoundResult,
     RowInputs,
-    Rule,
     draw,
     judge,
     log_softmax,
@@ -127,7 +127,7 @@ class ToyExecutor:
         row = {name: array[b] for name, array in rows.arrays.items()}
         names = ("temperature", "top_k", "top_p", "min_p")
         options = {name: row[name].item() for name in names}
-        reserve = 0 if row["rule"] == Rule.STANDALONE else 1
+        reserve = 0 if row["rule"] == AcceptanceRule.STANDALONE else 1
         limit = min(int(row["max_draft"]), kind.gamma, at.budget - reserve)
         drafts, log_q, token = [], [], at.last
         if self.independent and limit and at.position:
@@ -144,7 +144,7 @@ class ToyExecutor:
         padded = np.array([at.last, *drafts, *[0] * (kind.gamma - len(drafts))])
         logits = self._block(b, padded, at.position)
         log_p = [processed_log_probs(x, **options) for x in logits[: len(drafts) + 1]]
-        rule = Rule(int(row["rule"]))
+        rule = AcceptanceRule(int(row["rule"]))
         tokens = judge(rule, drafts, log_q, log_p, row["seed"], at.position).tokens
         n = len(tokens)
         out.tokens[b, :n], out.count[b], out.drafted[b] = tokens, n, len(drafts)

@@ -11,12 +11,15 @@ from typing import Protocol
 import numpy as np
 
 from tandem_export.bundle import Bundle, GraphRecord
+from tandem_export.contract import ModelName
 from tandem_export.errors import ConfigError
 from tandem_export.runtime.buckets import cache_of, round_graphs
 from tandem_export.runtime.executor import Counters, Registers, RoundKind, prefill_chunks
 from tandem_export.runtime.executors.host_cache import HostCache, make_caches
 
 Arrays = dict[str, np.ndarray]
+# A prefilled row: of each model the rows that the prompt fills, `[L, 2, K, T, H]`.
+Prefix = dict[ModelName, np.ndarray]
 
 
 class Backend(Protocol):
@@ -74,13 +77,13 @@ class HostExecutor:
     def _find(self, role: str, *, width: int | None = None) -> GraphRecord:
         return self._bundle.find(role, batch=self.batch, width=width)
 
-    def _load(self, graph: GraphRecord, caches: Mapping[str, HostCache]) -> _Step:
+    def _load(self, graph: GraphRecord, caches: Mapping[ModelName, HostCache]) -> _Step:
         if graph.name not in self._steps:
             self._steps[graph.name] = self._bind(graph, caches)
             self.counters.compilations += 1
         return self._steps[graph.name]
 
-    def _bind(self, graph: GraphRecord, caches: Mapping[str, HostCache]) -> _Step:
+    def _bind(self, graph: GraphRecord, caches: Mapping[ModelName, HostCache]) -> _Step:
         arrays: Arrays = {name: a for cache in caches.values() for name, a in cache.layers.items()}
         rows = []
         for cache in caches.values():
@@ -102,7 +105,7 @@ class HostExecutor:
         self.counters.device_seconds += time.perf_counter() - started
         return step.arrays
 
-    def prefill(self, tokens: Sequence[int]) -> Arrays:
+    def prefill(self, tokens: Sequence[int]) -> Prefix:
         """See `Executor.prefill`; the prefix is a copy of the rows that the prompt fills."""
         count = len(tokens) - 1
         for at, width in prefill_chunks(count, tuple(self._prefills), self.cache):
@@ -111,13 +114,13 @@ class HostExecutor:
             block[0, : len(own)] = own
             step = self._load(self._prefills[width], self._scratch)
             self._call(step, tokens=block, start=np.array([at], np.int32))
-        return {who: cache.copy_rows(count) for who, cache in self._scratch.items()}
+        return {model: cache.copy_rows(count) for model, cache in self._scratch.items()}
 
-    def insert(self, prefix: Arrays, slot: int, registers: Registers) -> None:
+    def insert(self, prefix: Prefix, slot: int, registers: Registers) -> None:
         """See `Rounds.insert`; the registers are the caller's."""
         del registers
-        for who, rows in prefix.items():
-            self._caches[who].put_rows(slot, rows)
+        for model, rows in prefix.items():
+            self._caches[model].put_rows(slot, rows)
 
     def release(self, slot: int) -> None:
         """See `Rounds.release`; an idle row is like any other."""

@@ -7,9 +7,15 @@ from collections.abc import Iterable
 import numpy as np
 
 from tandem_export.bundle import GraphRecord
+from tandem_export.contract import (
+    MODELS,
+    ModelName,
+    cache_names,
+    parse_cache_name,
+    rows_name,
+    without_rows,
+)
 from tandem_export.errors import RequestError
-
-WHO = ("primary", "drafter")
 
 
 class HostCache:
@@ -20,25 +26,25 @@ class HostCache:
       layers: its parts `[B, K, S, H]` by state name, such as `primary_k.00`; views, contiguous.
     """
 
-    def __init__(self, who: str, layers: int, shape: tuple[int, ...]) -> None:
-        """Zeros; `shape` is `[B, K, S, H]`."""
-        self._who, self._layers, self._shape = who, layers, shape
+    def __init__(self, model: ModelName, layers: int, shape: tuple[int, ...]) -> None:
+        """Makes a cache of zeros; `shape` is `[B, K, S, H]`."""
+        self._names, self._layers, self._shape = cache_names(model, layers), layers, shape
         self._whole = np.zeros((layers, 2, *shape), np.float32)
         self.length = shape[2]
-        self.layers = self._named(self._whole)
+        self.layers = self._by_name(self._whole)
 
-    def _named(self, whole: np.ndarray, prefix: str = "") -> dict[str, np.ndarray]:
+    def _by_name(self, array: np.ndarray) -> dict[str, np.ndarray]:
         return {
-            f"{prefix}{self._who}_{x}.{j:02}": whole[j, i]
-            for j in range(self._layers)
-            for i, x in enumerate("kv")
+            name: array[layer, i]
+            for layer, pair in enumerate(self._names)
+            for i, name in enumerate(pair)
         }
 
     def block(self, width: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """Room for the rows of a block, `[L, 2, B, K, T, H]`, and its parts `rows.<state name>`."""
+        """Returns room for the rows of a block, `[L, 2, B, K, T, H]`, and its parts by output."""
         B, K, _, H = self._shape
-        whole = np.zeros((self._layers, 2, B, K, width, H), np.float32)
-        return whole, self._named(whole, "rows.")
+        rows = np.zeros((self._layers, 2, B, K, width, H), np.float32)
+        return rows, {rows_name(name): part for name, part in self._by_name(rows).items()}
 
     def write(self, rows: np.ndarray, start: np.ndarray) -> None:
         """Copies a block's rows `[L, 2, B, K, T, H]` to `start .. start + T - 1` of each row.
@@ -62,15 +68,20 @@ class HostCache:
         self._whole[:, :, slot, :, : rows.shape[3]] = rows
 
 
-def make_caches(graphs: Iterable[GraphRecord], batch: int, length: int) -> dict[str, HostCache]:
-    """The caches, by model, that graphs of the `rows` contract write: `batch` rows of `length`."""
-    outputs = {spec.name: spec.shape for graph in graphs for spec in graph.outputs}
-    prefix = "rows."
-    shapes = {n.removeprefix(prefix): s for n, s in outputs.items() if n.startswith(prefix)}
+def make_caches(
+    graphs: Iterable[GraphRecord], batch: int, length: int
+) -> dict[ModelName, HostCache]:
+    """Makes the caches, by model, that graphs in the `rows` contract write: `batch` rows each."""
+    shapes = {
+        parse_cache_name(name): spec.shape
+        for graph in graphs
+        for spec in graph.outputs
+        for name in without_rows([spec.name])
+    }
     caches = {}
-    for who in WHO:
-        keys = [name for name in shapes if name.startswith(f"{who}_k.")]
+    for model in MODELS:
+        keys = [shape for name, shape in shapes.items() if name and name[:2] == (model, "k")]
         if keys:
-            _, K, _, H = shapes[keys[0]]
-            caches[who] = HostCache(who, len(keys), (batch, K, length, H))
+            _, K, _, H = keys[0]
+            caches[model] = HostCache(model, len(keys), (batch, K, length, H))
     return caches

@@ -9,11 +9,12 @@ import jax
 
 from tandem_export.bundle import BundleWriter, GraphRecord
 from tandem_export.bundle.weights import map_weights
+from tandem_export.contract import STATELESS_ROLES, prefix_name, without_prefix
 from tandem_export.errors import ConfigError
 from tandem_export.graphs import Graph
 from tandem_export.targets.record import graph_record
 from tandem_export.targets.savedmodel.method import Method
-from tandem_export.targets.savedmodel.methods import STATELESS, plan_methods
+from tandem_export.targets.savedmodel.methods import plan_methods
 from tandem_export.targets.savedmodel.options import SavedModelOptions
 from tandem_export.targets.savedmodel.pool import Pool
 from tandem_export.targets.stablehlo import Progress
@@ -84,15 +85,13 @@ def plan(graphs: Sequence[Graph], options: SavedModelOptions) -> tuple[list[Meth
       ConfigError: steps with state are asked for without `insert`.
     """
     insert = [graph for graph in graphs if graph.role == "insert"]
-    if not insert and any(graph.role not in STATELESS for graph in graphs):
+    if not insert and any(graph.role not in STATELESS_ROLES for graph in graphs):
         have = sorted({graph.role for graph in graphs})
         raise ConfigError(f"`roles` must have 'insert' for sessions in a SavedModel. Got: {have}")
-    prefix = "prefix."
     row = {
-        name.removeprefix(prefix): leaf
+        name: graph.inputs[prefix_name(name)]
         for graph in insert[:1]
-        for name, leaf in graph.inputs.items()
-        if name.startswith(prefix)
+        for name in without_prefix(graph.inputs)
     }
     pool = Pool(slots=options.slots, row=row, vocab_size=_vocab_size(graphs))
     return plan_methods(graphs, pool), pool

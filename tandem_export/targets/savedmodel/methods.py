@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-import jax
-
+from tandem_export.contract import STATELESS_ROLES, is_round
 from tandem_export.graphs import Arrays, Graph
 from tandem_export.targets.savedmodel import rules
 from tandem_export.targets.savedmodel.method import Method, ints
 from tandem_export.targets.savedmodel.pool import Pool, run_on_slots
 from tandem_export.targets.savedmodel.slots import claim, insert, release
-
-STATELESS = ("generate", "router")
 
 
 def plan_methods(graphs: Sequence[Graph], pool: Pool) -> list[Method]:
@@ -33,7 +30,7 @@ def _once(graphs: Sequence[Graph]) -> list[Graph]:
 
 
 def _of_graph(graph: Graph, pool: Pool) -> Method:
-    if graph.role in STATELESS:
+    if graph.role in STATELESS_ROLES:
         return _stateless(graph, pool)
     if graph.role == "insert":
         return insert(graph, pool)
@@ -53,7 +50,7 @@ def _of_graph(graph: Graph, pool: Pool) -> Method:
 def _step_rules(graph: Graph, pool: Pool, state: Arrays, inputs: Arrays) -> list[rules.Rule]:
     own = (
         rules.round_rules(graph, pool, state, inputs)
-        if graph.role in ("round", "round_router")
+        if is_round(graph.role)
         else rules.block_rules(graph, pool, inputs)
     )
     return [*rules.slot_rules(pool, state, inputs["slots"], inputs["owner"]), *own]
@@ -78,6 +75,5 @@ def _stateless(graph: Graph, pool: Pool) -> Method:
 
 
 def _max_new(graph: Graph) -> int:
-    """The longest answer of a `generate` graph: the width of its output."""
-    outputs, _ = jax.eval_shape(graph.function, graph.params, graph.state, graph.inputs)
-    return outputs["tokens"].shape[1]
+    """Returns the longest answer of a `generate` graph: the width of its output."""
+    return graph.outputs["tokens"].shape[1]

@@ -19,9 +19,9 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
+from tandem_export.contract import cache_length, is_cache, is_round
 from tandem_export.graphs import Arrays, Graph, Shapes
 
-REGISTERS = ("position", "last", "previous", "budget")
 # Slots and positions are checked before: none counts from the end, which is three operations.
 _take = partial(jax.lax.dynamic_slice, allow_negative_indices=False)
 _take_in_dim = partial(jax.lax.dynamic_slice_in_dim, allow_negative_indices=False)
@@ -52,7 +52,7 @@ class Pool:
     @property
     def cache(self) -> int:
         """Cache positions S."""
-        return self.row["primary_k.00"].shape[2]
+        return cache_length(self.row)
 
     @property
     def shapes(self) -> Shapes:
@@ -120,7 +120,7 @@ def written_positions(graph: Graph, pool: Pool, inputs: Arrays, rows: Arrays) ->
     before it.
     """
     assert graph.width is not None
-    if graph.role in ("round", "round_router"):
+    if is_round(graph.role):
         return jnp.maximum(rows["position"] - 1, 0), min(graph.width + 1, pool.cache)
     return inputs["start"], graph.width
 
@@ -135,15 +135,13 @@ def run_on_slots(
     start, count = written_positions(graph, pool, own, rows)
     outputs, after = graph.function(params, rows, own)
     new = {
-        name: take_positions(value, start, count)
-        for name, value in after.items()
-        if name not in REGISTERS
+        name: take_positions(value, start, count) for name, value in after.items() if is_cache(name)
     }
     written = [row for pieces in new.values() for row in pieces]
     last = following(slots, [*outputs.values(), *written])
     return outputs, {
-        name: put_registers(state[name], value, last)
-        if name in REGISTERS
-        else put_positions(state[name], new[name], last, start)
+        name: put_positions(state[name], new[name], last, start)
+        if is_cache(name)
+        else put_registers(state[name], value, last)
         for name, value in after.items()
     }

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from tandem_export.contract import SAMPLING_INPUTS, SamplingInput
 from tandem_export.graphs import Arrays, Graph
 from tandem_export.serving.protocol import NO_FREE_SLOT, NOT_HELD
 from tandem_export.targets.savedmodel.pool import Pool
@@ -48,17 +49,15 @@ def _outside(value: jax.Array, low: jax.Array, high: jax.Array) -> jax.Array:
 
 
 def sampling_rules(inputs: Arrays) -> list[Rule]:
-    """Rules for the sampling inputs of a round; those of `tandem_export.SamplingParams`."""
-    top_p = inputs["top_p"]
-    rules = [
-        within("temperature", inputs["temperature"], 0, 1e6),
-        within("top_k", inputs["top_k"], 0, 2**31 - 1),
-        Rule("`top_p` must be above 0, at most 1", ~((top_p > 0) & (top_p <= 1)), top_p),
-        within("min_p", inputs["min_p"], 0, 1),
-        within("rule", inputs["rule"], 0, 3),
-        within("max_draft", inputs["max_draft"], 0, 2**31 - 1),
-    ]
-    return [*rules, within("tau", inputs["tau"], 0, 1)] if "tau" in inputs else rules
+    """Returns the rules of a round's sampling inputs, which are those of `SamplingParams`."""
+    rows = [row for row in SAMPLING_INPUTS.values() if row.name in inputs and row.words == 1]
+    return [_in_range(row, inputs[row.name]) for row in rows]
+
+
+def _in_range(row: SamplingInput, value: jax.Array) -> Rule:
+    if row.above_low:
+        return Rule(row.rule, ~row.allows(value), value)
+    return within(row.name, value, row.low, row.high)
 
 
 def generate_rules(graph: Graph, vocab_size: int, max_new: int, inputs: Arrays) -> list[Rule]:

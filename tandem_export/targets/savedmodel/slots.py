@@ -7,10 +7,11 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
+from tandem_export.contract import REGISTERS, is_cache, prefix_name
 from tandem_export.graphs import Arrays, Graph
 from tandem_export.targets.savedmodel import rules
 from tandem_export.targets.savedmodel.method import Method, ints
-from tandem_export.targets.savedmodel.pool import REGISTERS, Pool, take_rows
+from tandem_export.targets.savedmodel.pool import Pool, take_rows
 
 
 def insert(graph: Graph, pool: Pool) -> Method:
@@ -22,9 +23,9 @@ def insert(graph: Graph, pool: Pool) -> Method:
 
     def run(params: Arrays, state: Arrays, inputs: Arrays) -> tuple[Arrays, Arrays]:
         whole = {name: state[name] for name in graph.state}
-        caches = {n: take_rows(v, inputs["slots"]) for n, v in whole.items() if n not in REGISTERS}
+        caches = {n: take_rows(v, inputs["slots"]) for n, v in whole.items() if is_cache(n)}
         row = caches | {name: inputs[name] for name in REGISTERS}
-        prefix = {f"prefix.{name}": value for name, value in row.items()}
+        prefix = {prefix_name(name): value for name, value in row.items()}
         return graph.function(params, whole, prefix | {"slot": inputs["target"][0]})
 
     names = ("slots", "target", "owner", *REGISTERS)
