@@ -17,8 +17,8 @@ from typing import Any, Literal
 from tandem_export.errors import ConfigError
 
 # Larger than any model's; what is larger still is a damaged file, and would take hours to refuse.
-_LARGEST = 2**26
-_DEEPEST = 2048
+LARGEST = 2**26
+DEEPEST = 2048
 
 
 def _require(ok: bool, name: str, rule: str, got: object) -> None:
@@ -76,9 +76,9 @@ class RopeConfig:
         kinds = ("none", "linear", "llama3", "yarn", "dynamic")
         _require(self.scaling in kinds, "rope.scaling", f"one of {kinds}", self.scaling)
         _require(
-            1 <= self.original_positions <= _LARGEST,
+            1 <= self.original_positions <= LARGEST,
             "rope.original_positions",
-            f"within 1 .. {_LARGEST}",
+            f"within 1 .. {LARGEST}",
             self.original_positions,
         )
         _require(
@@ -141,7 +141,7 @@ class DecoderConfig:
             "head_size",
             "ff_size",
         ):
-            value, most = getattr(self, name), _DEEPEST if name == "num_layers" else _LARGEST
+            value, most = getattr(self, name), DEEPEST if name == "num_layers" else LARGEST
             ok = isinstance(value, Integral) and 1 <= value <= most
             _require(ok, name, f"within 1 .. {most}", value)
         _require(self.head_size % 2 == 0, "head_size", "even (rotary embedding)", self.head_size)
@@ -162,7 +162,8 @@ class DecoderConfig:
         kinds = ("silu", "gelu_tanh")
         _require(self.activation in kinds, "activation", f"one of {kinds}", self.activation)
         _require(
-            self.sliding_window is None or (self.sliding_window >= 1 and any(self.window_pattern)),
+            self.sliding_window is None
+            or (1 <= self.sliding_window <= LARGEST and any(self.window_pattern)),
             "sliding_window",
             "None, or at least 1 with a `window_pattern` that has a local layer",
             (self.sliding_window, self.window_pattern),

@@ -2,80 +2,81 @@
 
 from __future__ import annotations
 
-import json
-import re
+import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from tandem_export.checkpoint.record import naming
-from tandem_export.checkpoint.tensors import map_tensors
+from tandem_export.config import DecoderConfig
 from tandem_export.errors import CheckpointError
 from tandem_export.importing.families import family
 from tandem_export.importing.hugging_face_config import decoder_config
-from tandem_export.importing.lazy import LazyTensor, lazy
+from tandem_export.importing.hugging_face_weights import (
+    read_tensors,
+    same_values,
+    split_fused,
+)
+from tandem_export.importing.lazy import LazyTensor
 from tandem_export.importing.source import Source, collect
+from tandem_export.storage import read_json_object, refuse_links_outside
 from tandem_export.tokenizer import read_hugging_face
 
-_INDEX, _SINGLE = "model.safetensors.index.json", "model.safetensors"
-# Gemma 3 with images keeps its language model inside; the two ways that it was written.
-_INSIDE = re.compile(r"^(?:language_model\.model|model\.language_model)\.")
-_NOT_TEXT = ("vision_tower.", "multi_modal_projector.", "model.vision_tower.")
-_NOT_TEXT += ("model.multi_modal_projector.",)
+_CONFIG = "config.json"
+_READ = (".json", ".jinja", ".model", ".safetensors")
+# Models with images keep their language model inside, and say in `text_config` what it is. Whether
+# its embeddings are tied they say outside; the defaults are those of their configuration classes.
+_TIED = {"gemma3": True, "llava": False, "mistral3": True}
+_HEAD, _EMBEDDING = "lm_head.weight", "model.embed_tokens.weight"
 
 
 def read_folder(folder: Path) -> Source:
-    """The decoder in a Hugging Face folder; weights are mapped, not read.
+    """Returns the decoder in a Hugging Face folder; weights are mapped, not read.
 
     Raises:
-      CheckpointError: an unknown family or setting, a tensor that is missing or left over, or no
-        safetensors.
+      CheckpointError: an unknown family or setting, a tensor that is missing or left over, no
+        safetensors, or a file that is not what its name says.
     """
     with naming(folder.name):
-        values = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        values, kind = _language_model(values)
-        traits = family(kind, "config.json")
-        config = decoder_config(values, traits, "config.json")
-        found = _tensors(folder)
-        unused = [name for name in found if name.endswith("rotary_emb.inv_freq")]
-        tensors = collect(config, traits.hugging_face, found, "safetensors", unused=unused)
+        refuse_links_outside(folder, _READ, error=CheckpointError)
+        values = read_json_object(folder / _CONFIG, error=CheckpointError, lenient=True)
+        with naming(_CONFIG):
+            values, name = _language_model(values)
+            kind = family(name, "the settings")
+            config = decoder_config(values, kind)
+        stored = read_tensors(folder)
+        stored = split_fused(config, stored) if kind.fused else stored
+        config, stored, facts = _with_head(config, stored)
+        unused = [name for name in stored if name.endswith("rotary_emb.inv_freq")]
         return Source(
             config=config,
-            tensors=tensors,
+            tensors=collect(config, kind.hugging_face, stored, "safetensors", unused=unused),
             text=read_hugging_face(folder),
-            facts={"format": "hugging-face", "family": kind, "folder": folder.name},
+            facts={"format": "hugging-face", "family": name, "folder": folder.name, **facts},
         )
 
 
 def _language_model(values: dict[str, Any]) -> tuple[dict[str, Any], str | None]:
-    if values.get("model_type") == "gemma3" and "text_config" in values:
-        return values["text_config"], "gemma3_text"
-    return values, values.get("model_type")
+    """Returns the settings of the language model, and its `model_type`."""
+    name, inner = values.get("model_type"), values.get("text_config")
+    if isinstance(name, str) and name in _TIED and isinstance(inner, dict):
+        key, default = "tie_word_embeddings", _TIED[name]
+        # LLaVA's first files say it inside.
+        tied = values.get(key, default) or (not default and inner.get(key, False))
+        name = inner.get("model_type", "gemma3_text" if name == "gemma3" else None)
+        values = {**inner, key: tied}
+    return values, name if isinstance(name, str) else None
 
 
-def _files(folder: Path) -> list[Path]:
-    if (folder / _INDEX).is_file():
-        index = json.loads((folder / _INDEX).read_text(encoding="utf-8"))
-        return [folder / name for name in sorted(set(index["weight_map"].values()))]
-    if (folder / _SINGLE).is_file():
-        return [folder / _SINGLE]
-    rule = f"`{_INDEX}` with its shards, or `{_SINGLE}`; pickled weights (.bin) are never loaded"
-    got = sorted(path.name for path in folder.iterdir())
-    raise CheckpointError(f"the weights must be {rule}. Got: {got}")
-
-
-def _tensors(folder: Path) -> dict[str, LazyTensor]:
-    arrays: dict[str, np.ndarray] = {}
-    for path in _files(folder):
-        if not path.is_file() or path.parent != folder:
-            raise CheckpointError(
-                f"the shard `{path.name}` must be in the folder. Got: no such file"
-            )
-        with naming(path.name):
-            arrays |= map_tensors(path)
-    return {_name(n): lazy(a) for n, a in arrays.items() if not n.startswith(_NOT_TEXT)}
-
-
-def _name(name: str) -> str:
-    return _INSIDE.sub("model.", name).replace("language_model.lm_head.", "lm_head.")
+def _with_head(
+    config: DecoderConfig, stored: Mapping[str, LazyTensor]
+) -> tuple[DecoderConfig, Mapping[str, LazyTensor], dict[str, Any]]:
+    """Settles what a folder with tied embeddings has for its head, as `transformers` does."""
+    if not config.tied_embedding or _HEAD not in stored:
+        return config, stored, {}
+    if _EMBEDDING not in stored:
+        return config, {**stored, _EMBEDDING: stored[_HEAD]}, {}
+    if same_values(stored[_HEAD], stored[_EMBEDDING]):
+        return config, stored, {}
+    note = "stored, and other than the embedding, although `tie_word_embeddings` is true"
+    return dataclasses.replace(config, tied_embedding=False), stored, {"head": note}

@@ -14,12 +14,12 @@ from tandem_export.checkpoint.record import naming, read_text
 from tandem_export.config import TandemConfig, default_layer_map
 from tandem_export.config_file import read_config
 from tandem_export.errors import CheckpointError, ConfigError
-from tandem_export.importing.arrays import READERS
 from tandem_export.importing.drafting import copied_layers, keep_tokens, matched
 from tandem_export.importing.lazy import LazyTensor, lazy
-from tandem_export.importing.native import TandemPart, is_orbax, read_orbax_pair, read_own
+from tandem_export.importing.native import TandemPart, is_orbax, read_orbax_pair
 from tandem_export.importing.options import DTYPES, ImportOptions
 from tandem_export.importing.own import read_own_pair
+from tandem_export.importing.read import read_source
 from tandem_export.importing.source import Source
 from tandem_export.importing.text import chosen_text, vocabulary_of
 from tandem_export.tokenizer import Text
@@ -103,34 +103,6 @@ def _pair(options: ImportOptions) -> Gathered:
         return config, params, None, {"format": "orbax", "folder": source.name}
     facts = {"format": "own", "file": source.name}
     return config, read_own_pair(source, config, options.map_file), None, facts
-
-
-def read_source(path: str, part: str) -> Source:
-    """One decoder: what lies at `path` says which reader it takes.
-
-    Raises:
-      CheckpointError: none of the formats that can be read, or as that reader says.
-    """
-    file = Path(path)
-    if file.suffix == ".gguf":
-        from tandem_export.importing.gguf import read_gguf
-
-        return read_gguf(file)
-    if (file / "config.json").is_file():
-        from tandem_export.importing.hugging_face import read_folder
-
-        return read_folder(file)
-    if path.startswith("demo:") or file.suffix == ".json" or (file / "tandem.json").is_file():
-        return read_own(path, part)
-    if file.suffix in READERS:
-        raise CheckpointError(
-            f"`{file.name}` holds tensors without a configuration: pass `config`, and `map_file` "
-            "if they have names of their own; docs/own_weights.md shows both. Got: neither"
-        )
-    raise CheckpointError(
-        f"the {part} must be a Hugging Face folder (with `config.json`), a `.gguf` file, or a "
-        f"checkpoint (with `tandem.json`). Got: {path!r}"
-    )
 
 
 def _drafter(options: ImportOptions, primary: Source) -> Source:

@@ -51,6 +51,11 @@ def collect(
     """
     from tandem_export.model import shapes  # Imports jax.
 
+    if config.num_layers > len(found):  # Deeper models take long to list.
+        raise CheckpointError(
+            f"{where}: the configuration has {config.num_layers} layers, for which there must be "
+            f"more tensors. Got: {len(found)} tensors"
+        )
     alone = TandemConfig(primary=config, drafter=config, kind="independent")
     wanted = {name: _their_name(name, table) for name in shapes(alone, "primary")}
     left = set(found) - set(wanted.values()) - set(unused)

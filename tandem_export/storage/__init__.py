@@ -21,6 +21,7 @@ from tandem_export.storage.json_text import (
     read_json,
     read_json_object,
 )
+from tandem_export.storage.links import refuse_links_outside
 from tandem_export.storage.schema import first_breach, make_validator
 from tandem_export.storage.tensors import (
     CODES,
@@ -61,6 +62,7 @@ __all__ = [
     "read_json",
     "read_json_object",
     "read_text",
+    "refuse_links_outside",
     "refuse_pointer",
     "tokenizer_text",
 ]

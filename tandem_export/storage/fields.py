@@ -43,6 +43,16 @@ class Fields:
             raise self.error(f"the setting `{self.prefix}{key}` is missing")
         return value
 
+    def object(self, key: str) -> Fields | None:
+        """Returns the fields of an object of its own, whose keys are named `key.` and theirs."""
+        value = self._checked(key, self._get(key), isinstance(self._get(key), Mapping), "an object")
+        if value is None:
+            return None
+        prefix = f"{self.prefix}{key}."
+        return replace(
+            self, values={prefix + name: v for name, v in value.items()}, prefix=prefix, defaults={}
+        )
+
     def text(self, key: str) -> str | None:
         """Returns a text."""
         value = self._get(key)
@@ -75,7 +85,8 @@ class Fields:
     def texts(self, key: str) -> list[str] | None:
         """Returns a list of texts."""
         value = self._get(key)
-        return self._checked(key, value, isinstance(value, list), "a list of texts")
+        ok = isinstance(value, list) and all(isinstance(each, str) for each in value)
+        return self._checked(key, value, ok, "a list of texts")
 
     def numbers(self, key: str, kinds: str) -> list[Any] | None:
         """Returns a list of numbers of the numpy `kinds` (`iu` whole, `f` floating)."""

@@ -24,7 +24,15 @@ LLAMA3 = {
     "original_max_position_embeddings": 16,
 }
 LINEAR = {"rope_type": "linear", "factor": 8.0, "rope_theta": 1000.0}
-# family -> (configuration class, what differs from SIZES)
+VISION = {
+    "hidden_size": 8,
+    "intermediate_size": 8,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "image_size": 8,
+    "patch_size": 2,
+}
+# name -> (configuration class, what differs from SIZES)
 MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "llama2": ("LlamaConfig", {}),
     "llama3": (
@@ -66,4 +74,66 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
             },
         },
     ),
+    "yarn": (
+        "Qwen2Config",
+        {
+            "max_position_embeddings": 32,
+            "rope_parameters": {
+                "rope_type": "yarn",
+                "rope_theta": 500.0,
+                "factor": 4.0,
+                "original_max_position_embeddings": 8,
+                "beta_fast": 1.0,
+                "beta_slow": 0.1,
+            },
+        },
+    ),
+    "dynamic": (
+        "LlamaConfig",
+        {
+            "max_position_embeddings": 5,
+            "rope_parameters": {"rope_type": "dynamic", "rope_theta": 500.0, "factor": 3.0},
+        },
+    ),
+    "phi3": ("Phi3Config", {"partial_rotary_factor": 0.75, "sliding_window": 5}),
+    "gemma": ("GemmaConfig", {"head_dim": 12}),
+    "ministral": (
+        "MinistralConfig",
+        {
+            "head_dim": 12,
+            "sliding_window": 5,
+            "layer_types": ["full_attention", "sliding_attention", "full_attention"],
+        },
+    ),
+    "internlm3": ("InternLM3Config", {"qkv_bias": True, "bias": True, "head_dim": 12}),
+    "seed_oss": ("SeedOssConfig", {"head_dim": 12}),
+    "gemma3-images": (
+        "Gemma3Config",
+        {
+            "text_config": SIZES | {"head_dim": 12, "sliding_window": 5},
+            "vision_config": VISION,
+            "mm_tokens_per_image": 4,
+            "image_token_index": 0,
+        },
+    ),
+    "llava": (
+        "LlavaConfig",
+        {
+            "text_config": SIZES | {"model_type": "llama"},
+            "vision_config": VISION | {"model_type": "clip_vision_model"},
+            "image_token_index": 0,
+        },
+    ),
+    "mistral3": (
+        "Mistral3Config",
+        {
+            "text_config": SIZES | {"model_type": "mistral", "head_dim": 12},
+            "vision_config": VISION | {"model_type": "pixtral"},
+            "image_token_index": 0,
+        },
+    ),
 }
+# In how many tokens a call each model is compared: all at once, and in blocks over its cache.
+WIDTHS = (12, 4)
+# The theta of `transformers` is that of the longest text of a call: one token a call has its own.
+ONE_BY_ONE = {"dynamic": (1,)}

@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
@@ -20,26 +19,13 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
-from tests.importing.catalogue import MODELS, SIZES
+from tests.importing.catalogue import MODELS, ONE_BY_ONE, SIZES, WIDTHS
 
 GOLDENS = Path(__file__).parent / "goldens"
 FACTS = GOLDENS / "facts.json"
-T, BLOCK = 12, 4
+T = WIDTHS[0]
 # `RandomState` draws the same numbers with every version of numpy; new generators may not.
 TOKENS = np.random.RandomState(0).randint(3, SIZES["vocab_size"], (2, T)).astype(np.int32)
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Reference:
-    """Logits of `TOKENS`, `[B, T, V]` float32.
-
-    Attributes:
-      at_once: all tokens in one call.
-      in_blocks: `BLOCK` tokens a call, over the model's cache.
-    """
-
-    at_once: np.ndarray
-    in_blocks: np.ndarray
 
 
 @cache
@@ -81,7 +67,7 @@ def inputs_hash(name: str) -> str:
     digest.update((GOLDENS / name / "config.json").read_bytes())
     for key, values in sorted(tensors(name).items()):
         digest.update(key.encode() + values.tobytes())
-    digest.update(TOKENS.tobytes() + bytes([BLOCK]))
+    digest.update(TOKENS.tobytes() + bytes(widths(name)))
     return digest.hexdigest()
 
 
@@ -90,12 +76,18 @@ def facts() -> dict[str, Any]:
     return json.loads(FACTS.read_text(encoding="utf-8"))
 
 
-def reference(name: str) -> Reference:
-    """The committed logits.
+def widths(name: str) -> tuple[int, ...]:
+    """How many tokens a call the model is compared in."""
+    return ONE_BY_ONE.get(name, WIDTHS)
+
+
+def reference(name: str) -> dict[int, np.ndarray]:
+    """Tokens a call -> the committed logits of `TOKENS`, `[B, T, V]` float32.
 
     Raises:
       AssertionError: they are of other inputs than today's.
     """
     stale = f"tests/importing/goldens/{name} is not of today's inputs: run `make goldens`"
     assert facts()["inputs"].get(name) == inputs_hash(name), stale
-    return Reference(**load_file(GOLDENS / name / "logits.safetensors"))
+    logits = load_file(GOLDENS / name / "logits.safetensors")
+    return {width: logits[f"width_{width}"] for width in widths(name)}

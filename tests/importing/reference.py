@@ -34,7 +34,7 @@ def main(names: list[str]) -> None:
         write_inputs(name)
         logits = compute(name)
         save_file(logits, models.GOLDENS / name / "logits.safetensors")
-        print(f"{name}: logits' deviation {logits['at_once'].std():.2f}")
+        print(f"{name}: logits' deviation {[round(float(x.std()), 2) for x in logits.values()]}")
     if not names:
         for path in models.GOLDENS.iterdir():
             if path.is_dir() and path.name not in MODELS:
@@ -55,8 +55,9 @@ def _hashes() -> dict[str, str]:
 def write_inputs(name: str) -> None:
     """Writes `config.json` and `tensors.json`, as `save_pretrained` stores such a model."""
     kind, settings = MODELS[name]
-    config = getattr(transformers, kind)(**SIZES | settings)
-    model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    sizes = {} if "text_config" in settings else SIZES
+    config = getattr(transformers, kind)(**sizes | settings)
+    model = _auto_class(name).from_config(config, dtype=torch.float32)
     target = models.GOLDENS / name
     target.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
@@ -77,7 +78,7 @@ def _entry(array: np.ndarray) -> dict[str, Any]:
 def compute(name: str) -> dict[str, np.ndarray]:
     """Logits of `models.TOKENS`, with the weights read as any folder's are."""
     # Only this attention soft-caps.
-    loaded: Any = transformers.AutoModelForCausalLM.from_pretrained(
+    loaded: Any = _auto_class(name).from_pretrained(
         models.folder(name),
         dtype=torch.float32,
         attn_implementation="eager",
@@ -86,14 +87,23 @@ def compute(name: str) -> dict[str, np.ndarray]:
     model, report = loaded
     assert not any(report.values()), f"{name}: {report}"
     model.eval()
-    tokens, past, blocks = torch.tensor(models.TOKENS, dtype=torch.long), None, []
+    return {f"width_{width}": _in_blocks(model, width) for width in models.widths(name)}
+
+
+def _in_blocks(model: Any, width: int) -> np.ndarray:
+    """Logits of `models.TOKENS`, `width` tokens a call over the model's cache."""
+    tokens, cache, blocks = torch.tensor(models.TOKENS, dtype=torch.long), None, []
     with torch.no_grad():
-        at_once = model(tokens).logits
-        for block in tokens.split(models.BLOCK, 1):
-            result = model(block, cache=past, use_cache=True)
-            past = result.cache
+        for block in tokens.split(width, 1):
+            result = model(block, cache=cache, use_cache=True)
+            cache = result.cache
             blocks.append(result.logits)
-    return {"at_once": at_once.numpy(), "in_blocks": torch.cat(blocks, 1).numpy()}
+    return torch.cat(blocks, 1).numpy()
+
+
+def _auto_class(name: str) -> Any:
+    images = "vision_config" in MODELS[name][1]
+    return getattr(transformers, f"AutoModelFor{'ImageTextToText' if images else 'CausalLM'}")
 
 
 def _write(path: Path, value: dict[str, Any]) -> None:

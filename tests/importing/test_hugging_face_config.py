@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -31,8 +32,12 @@ OLD_LLAMA3 = {
 }
 
 
+LONGROPE = "must be one of ['default', 'linear', 'llama3', 'yarn', 'dynamic']. Got: 'longrope'"
+
+
 def read(kind: str, **values: Any):
-    return decoder_config(SMALL | values, FAMILIES[kind], "config.json")
+    given = {name: value for name, value in (SMALL | values).items() if value is not ...}
+    return decoder_config(given, FAMILIES[kind])
 
 
 def test_older_rotary_settings() -> None:
@@ -50,7 +55,7 @@ def test_gemma_3_of_four_billion_leaves_most_to_defaults() -> None:
         "gemma3_text",
         sliding_window=1024,
         rope_scaling={"factor": 8.0, "rope_type": "linear"},
-        num_attention_heads=None,
+        num_attention_heads=...,
     )
     assert (config.num_heads, config.num_kv_heads, config.head_size) == (8, 4, 256)
     assert config.rope.local_theta == 1e4 and config.rope.theta == 1e6
@@ -93,25 +98,102 @@ def test_windows(kind: str, values: dict[str, Any], want: tuple) -> None:
 @pytest.mark.parametrize(
     ("kind", "values", "message"),
     [
+        ("llama", {"rope_scaling": {"rope_type": "longrope"}}, LONGROPE),
+        ("phi3", {"rope_scaling": {"type": "yarn"}}, "`rope_scaling.type` must be one of"),
+        ("llama", {"rope_scaling": {"type": "linear"}}, "`rope_scaling.factor` is missing"),
         (
-            "qwen2",
-            {"rope_scaling": {"rope_type": "yarn", "factor": 4.0}},
-            "`rope_type` must be one of ['default', 'linear', 'llama3']. Got: 'yarn'",
+            "llama",
+            {"rope_scaling": ["linear"]},
+            "`rope_scaling` must be an object. Got: [",
         ),
+        ("llama", {"rope_scaling": {"rope_theta": "x"}}, "`rope_scaling.rope_theta` must be a num"),
         ("llama", {"hidden_act": "relu"}, "must be one of ['silu', 'gelu_pytorch_tanh']"),
-        ("llama", {"quantization_config": {"bits": 4}}, "`quantization_config` must be one of"),
+        ("llama", {"quantization_config": {"bits": 4}}, "`quantization_config` must be null"),
         ("gemma3_text", {"use_bidirectional_attention": True}, "`use_bidirectional_attention`"),
         ("gemma2", {"layer_types": ["chunked_attention"]}, "`layer_types` must be one of"),
-        ("llama", {"hidden_size": None}, "the setting 'hidden_size' is missing"),
+        ("gemma2", {"layer_types": [1]}, "`layer_types` must be a list of texts. Got: [1]"),
+        ("llama", {"hidden_size": None}, "the setting `hidden_size` is missing"),
+        ("llama", {"hidden_size": "32"}, "`hidden_size` must be a whole number of 1 .. 67108864"),
+        ("llama", {"hidden_size": 32.0}, "`hidden_size` must be a whole number"),
+        ("llama", {"hidden_size": True}, "`hidden_size` must be a whole number"),
+        ("llama", {"num_hidden_layers": 2**31}, "of 1 .. 2048. Got: 2147483648"),
+        ("llama", {"rms_norm_eps": float("nan")}, "`rms_norm_eps` must be a number of 0 .. 1e+09"),
+        ("llama", {"tie_word_embeddings": "yes"}, "`tie_word_embeddings` must be true or false"),
     ],
-    ids=["rope", "activation", "quantised", "bidirectional", "layers", "missing"],
 )
 def test_what_cannot_be_honoured_is_refused(kind: str, values: dict, message: str) -> None:
     with pytest.raises(CheckpointError) as raised:
         read(kind, **values)
-    assert message in str(raised.value) and str(raised.value).startswith("config.json: ")
+    assert message in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "want"),
+    [
+        ("llama", {}, {}),
+        ("llama", {"attention_bias": True}, {"qkv_bias", "output_bias"}),
+        ("llama", {"mlp_bias": True}, {"ff_bias"}),
+        ("mistral", {"attention_bias": True, "mlp_bias": True}, {}),
+        ("qwen2", {"attention_bias": True}, {"qkv_bias"}),
+        ("qwen3", {"attention_bias": True}, {"qkv_bias", "output_bias"}),
+        ("seed_oss", {}, {"qkv_bias"}),
+        ("internlm3", {"qkv_bias": True, "bias": True}, {"qkv_bias", "output_bias", "ff_bias"}),
+    ],
+)
+def test_biases_are_those_that_the_family_reads(kind: str, values: dict, want: set) -> None:
+    config = read(kind, **values)
+    assert {n for n in ("qkv_bias", "output_bias", "ff_bias") if getattr(config, n)} == set(want)
+
+
+def test_soft_caps_of_null_are_none() -> None:
+    capped, free = (
+        read("gemma2", **values)
+        for values in ({}, {"attn_logit_softcapping": None, "final_logit_softcapping": None})
+    )
+    assert (capped.attention_softcap, capped.logit_softcap) == (50.0, 30.0)
+    assert (free.attention_softcap, free.logit_softcap) == (None, None)
+
+
+def test_original_positions_are_all_positions_where_nothing_else_is_said() -> None:
+    scaling = {**OLD_LLAMA3["rope_scaling"]}
+    del scaling["original_max_position_embeddings"]
+    inside = read("llama", rope_scaling=scaling, max_position_embeddings=4096)
+    outside = read("llama", rope_scaling=scaling, original_max_position_embeddings=512)
+    default = read("llama", rope_scaling=scaling)
+    assert [c.rope.original_positions for c in (inside, outside, default)] == [4096, 512, 2048]
+
+
+YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32_768}
+
+
+@pytest.mark.parametrize(
+    ("scaling", "want"),
+    [
+        ({}, {"attention_factor": 1 + 0.1 * math.log(4)}),
+        ({"attention_factor": 1.25, "beta_fast": 16}, {"attention_factor": 1.25, "beta_fast": 16}),
+        ({"mscale": 1.0, "mscale_all_dim": 1.0}, {"attention_factor": 1.0}),
+        ({"mscale": 0.7}, {"attention_factor": 1 + 0.1 * math.log(4)}),
+        ({"factor": None}, {"factor": 2.0, "attention_factor": 1 + 0.1 * math.log(2)}),
+        ({"truncate": False}, {"round_band": False, "attention_factor": 1 + 0.1 * math.log(4)}),
+    ],
+)
+def test_yarn(scaling: dict, want: dict) -> None:
+    config = read("qwen2", rope_scaling=YARN | scaling, max_position_embeddings=65_536)
+    given = {"factor": 4.0, "original_positions": 32_768} | want
+    assert config.rope == RopeConfig(scaling="yarn", **given)
+
+
+def test_dynamic_scaling_and_partial_rotation() -> None:
+    dynamic = {"type": "dynamic", "factor": 2.0}
+    config = read("llama", rope_scaling=dynamic, max_position_embeddings=4096)
+    assert config.rope == RopeConfig(scaling="dynamic", factor=2.0, original_positions=4096)
+    for values in (
+        {"partial_rotary_factor": 0.75},
+        {"rope_parameters": {"partial_rotary_factor": 0.75}},
+    ):
+        assert read("phi3", **values).rope == RopeConfig(rotary_size=6)
 
 
 def test_unknown_families_are_refused_with_a_list_of_the_known() -> None:
-    with pytest.raises(CheckpointError, match=r"\['gemma2', .*'qwen3'\]\. Got: 'phi3'"):
-        family("phi3", "config.json")
+    with pytest.raises(CheckpointError, match=r"\['gemma', .*'seed_oss'\]\. Got: 'smollm3'"):
+        family("smollm3", "config.json")
