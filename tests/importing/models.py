@@ -23,7 +23,7 @@ from tests.importing.catalogue import MODELS, ONE_BY_ONE, SIZES, WIDTHS
 
 GOLDENS = Path(__file__).parent / "goldens"
 FACTS = GOLDENS / "facts.json"
-T = WIDTHS[0]
+T, BLOCK = WIDTHS
 # `RandomState` draws the same numbers with every version of numpy; new generators may not.
 TOKENS = np.random.RandomState(0).randint(3, SIZES["vocab_size"], (2, T)).astype(np.int32)
 
