@@ -58,8 +58,14 @@ def import_(out: Path, overwrite: bool, as_json: bool, **options: Any) -> None:
             made = import_checkpoint(
                 ImportOptions(**given), out, overwrite=overwrite, progress=report
             )
-        facts = summary(made)
+        facts = summary(made) | {"notes": _notes(made.provenance["imported"])}
     print_json(facts) if as_json else _print(out, facts)
+
+
+def _notes(imported: dict[str, Any]) -> list[str]:
+    """What the import did otherwise than the files say, for each part."""
+    parts = {part: facts for part, facts in imported.items() if isinstance(facts, dict)}
+    return [f"{part}: {note}" for part, facts in parts.items() for note in facts.get("notes", [])]
 
 
 def _print(out: Path, facts: dict[str, Any]) -> None:
@@ -69,3 +75,5 @@ def _print(out: Path, facts: dict[str, Any]) -> None:
     ]
     title = f"{out}: {facts['kind']}, {facts['parameters']:,} parameters"
     print_tables(make_table(title, ("part", ">tensors", ">parameters", ">size", "dtype"), rows))
+    for note in facts["notes"]:
+        click.echo(note)

@@ -11,7 +11,9 @@ import numpy as np
 from tandem_export.errors import CheckpointError
 from tandem_export.importing.lazy import LazyTensor, lazy
 from tandem_export.importing.source import Source
-from tandem_export.tokenizer import token_texts
+from tandem_export.tokenizer import added_texts, token_texts
+
+_SHOWN = 4
 
 
 def copied_layers(primary: Source, layers: Sequence[int]) -> Source:
@@ -52,7 +54,8 @@ def matched(primary: Source, drafter: Source) -> Source:
     the primary's order and `vocabulary.rows` says which token each one is.
 
     Raises:
-      CheckpointError: the drafter has a token that the primary lacks.
+      CheckpointError: the drafter's vocabulary has a token that the primary lacks. One that was
+        added to the vocabulary is left out, and told in `facts`.
     """
     if drafter.text is None or primary.text is None or drafter.text is primary.text:
         return _same_rows(primary, drafter)
@@ -61,16 +64,31 @@ def matched(primary: Source, drafter: Source) -> Source:
         return _same_rows(primary, drafter)
     ids = {text: token for token, text in ours.items()}
     foreign = sorted(token for token, text in theirs.items() if text not in ids)
-    if foreign:
-        token = foreign[0]
+    # A drafter need not draft what was added to its vocabulary, say a `[PAD]`.
+    added = added_texts(drafter.text.tokenizer_json)
+    needed = [token for token in foreign if theirs[token] not in added]
+    if needed or len(foreign) == len(theirs):
+        token = needed[0] if needed else foreign[0]
         raise CheckpointError(
             "primary and drafter must share a vocabulary, or the drafter's be a part of the "
             f"primary's: {len(foreign)} of its {len(theirs)} tokens are not there. "
             f"Got: token {token}, {theirs[token]!r}; the primary's {token} is {ours.get(token)!r}"
         )
-    order = sorted((ids[text], token) for token, text in theirs.items())
+    order = sorted((ids[text], token) for token, text in theirs.items() if text in ids)
     known, rows = (np.array(column) for column in zip(*order, strict=True))
-    return reduced(_with_rows(drafter, rows), known, primary.config.vocab_size)
+    shared = reduced(_with_rows(drafter, rows), known, primary.config.vocab_size)
+    return _noting(shared, [theirs[token] for token in foreign])
+
+
+def _noting(drafter: Source, texts: Sequence[str]) -> Source:
+    """The drafter, with a note on the tokens that it is used without."""
+    if not texts:
+        return drafter
+    names = ", ".join(repr(text) for text in texts[:_SHOWN])
+    more = f" and {len(texts) - _SHOWN} more" if len(texts) > _SHOWN else ""
+    note = f"used without {names}{more}: the primary has no such token"
+    notes = [*drafter.facts.get("notes", []), note]
+    return dataclasses.replace(drafter, facts=drafter.facts | {"notes": notes})
 
 
 def _same_rows(primary: Source, drafter: Source) -> Source:

@@ -19,6 +19,7 @@ from tandem_export.importing.hugging_face_weights import (
 )
 from tandem_export.importing.lazy import LazyTensor
 from tandem_export.importing.source import Source, collect
+from tandem_export.importing.text import fitted
 from tandem_export.storage import read_json_object, refuse_links_outside
 from tandem_export.tokenizer import read_hugging_face
 
@@ -46,13 +47,21 @@ def read_folder(folder: Path) -> Source:
             config = decoder_config(values, kind)
         stored = read_tensors(folder)
         stored = split_fused(config, stored) if kind.fused else stored
-        config, stored, facts = _with_head(config, stored)
+        config, stored, notes = _with_head(config, stored)
+        text, dropped = read_hugging_face(folder), []
+        if text is not None:
+            text, dropped = fitted(text, config.vocab_size)
         unused = [name for name in stored if name.endswith("rotary_emb.inv_freq")]
         return Source(
             config=config,
             tensors=collect(config, kind.hugging_face, stored, "safetensors", unused=unused),
-            text=read_hugging_face(folder),
-            facts={"format": "hugging-face", "family": name, "folder": folder.name, **facts},
+            text=text,
+            facts={
+                "format": "hugging-face",
+                "family": name,
+                "folder": folder.name,
+                "notes": [*notes, *dropped],
+            },
         )
 
 
@@ -70,13 +79,16 @@ def _language_model(values: dict[str, Any]) -> tuple[dict[str, Any], str | None]
 
 def _with_head(
     config: DecoderConfig, stored: Mapping[str, LazyTensor]
-) -> tuple[DecoderConfig, Mapping[str, LazyTensor], dict[str, Any]]:
+) -> tuple[DecoderConfig, Mapping[str, LazyTensor], list[str]]:
     """Settles what a folder with tied embeddings has for its head, as `transformers` does."""
     if not config.tied_embedding or _HEAD not in stored:
-        return config, stored, {}
+        return config, stored, []
     if _EMBEDDING not in stored:
-        return config, {**stored, _EMBEDDING: stored[_HEAD]}, {}
+        return config, {**stored, _EMBEDDING: stored[_HEAD]}, []
     if same_values(stored[_HEAD], stored[_EMBEDDING]):
-        return config, stored, {}
-    note = "stored, and other than the embedding, although `tie_word_embeddings` is true"
-    return dataclasses.replace(config, tied_embedding=False), stored, {"head": note}
+        return config, stored, []
+    note = (
+        f"`{_HEAD}` is the head: it differs from the embedding, although `tie_word_embeddings` is "
+        "true"
+    )
+    return dataclasses.replace(config, tied_embedding=False), stored, [note]

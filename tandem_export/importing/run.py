@@ -21,7 +21,7 @@ from tandem_export.importing.options import DTYPES, ImportOptions
 from tandem_export.importing.own import read_own_pair
 from tandem_export.importing.read import read_source
 from tandem_export.importing.source import Source
-from tandem_export.importing.text import chosen_text, vocabulary_of
+from tandem_export.importing.text import chosen_text, fitted, vocabulary_of
 from tandem_export.tokenizer import Text
 
 Progress = Callable[[int, int, str], None]
@@ -49,7 +49,8 @@ def import_checkpoint(
       ConfigError: options that exclude each other, or a config that breaks a rule.
     """
     config, params, text, facts = _gather(options)
-    text = chosen_text(options, text)
+    text, notes = fitted(chosen_text(options, text), config.primary.vocab_size)
+    facts |= {"tokenizer": {"notes": notes}} if notes else {}
     return write_checkpoint(
         out,
         config=config,

@@ -10,11 +10,40 @@ from tandem_export.checkpoint.record import read_text
 from tandem_export.errors import CheckpointError
 from tandem_export.importing.options import ImportOptions
 from tandem_export.storage import load_tokenizer
-from tandem_export.tokenizer import Text, begin_token, read_hugging_face, token_texts, with_special
+from tandem_export.tokenizer import (
+    Text,
+    begin_token,
+    read_hugging_face,
+    token_texts,
+    with_special,
+    within_rows,
+)
+
+_SHOWN = 4
+
+
+def fitted(text: Text, rows: int) -> tuple[Text, list[str]]:
+    """Returns `text` without the added tokens that have no embedding row, and notes on them.
+
+    Args:
+      text: what came with a model.
+      rows: of the model's embedding.
+
+    Raises:
+      CheckpointError: tokens without a row are part of the vocabulary itself.
+    """
+    tokenizer_json, dropped = within_rows(text.tokenizer_json, rows)
+    if not dropped:
+        return text, []
+    ends = tuple(token for token in text.end_tokens if token < rows)
+    names = ", ".join(f"{name!r} ({token})" for token, name in list(dropped.items())[:_SHOWN])
+    more = f" and {len(dropped) - _SHOWN} more" if len(dropped) > _SHOWN else ""
+    note = f"the tokenizer is used without {names}{more}: the embedding has {rows} rows"
+    return dataclasses.replace(text, tokenizer_json=tokenizer_json, end_tokens=ends), [note]
 
 
 def chosen_text(options: ImportOptions, text: Text | None) -> Text:
-    """`text` with what `options` put in place of it, end tokens added.
+    """Returns `text` with what `options` put in place of it, end tokens added.
 
     Raises:
       CheckpointError: there is no tokenizer or no end token, or an end token is unknown.

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from tandem_export.checkpoint.record import read_text
 from tandem_export.errors import CheckpointError
-from tandem_export.storage import load_tokenizer, tokenizer_text
+from tandem_export.storage import load_tokenizer, read_json_object, tokenizer_text
+from tandem_export.tokenizer.added import AddedToken, read_added, with_added
 from tandem_export.tokenizer.pieces import Kind, Pieces, to_tokenizer_json
 from tandem_export.tokenizer.sentencepiece import read_pieces
 from tandem_export.tokenizer.text import Text, with_special
@@ -19,22 +20,24 @@ _SPECIAL = ("bos_token", "eos_token", "unk_token", "pad_token")
 
 
 def read_hugging_face(folder: Path) -> Text | None:
-    """Tokenizer, end tokens and chat template of the folder; None without a tokenizer.
+    """Returns tokenizer, end tokens and chat template of the folder; None without a tokenizer.
 
     End tokens are those of `generation_config.json`, `config.json` and `tokenizer_config.json`
     together.
 
     Raises:
-      CheckpointError: no end token, or a `tokenizer.model` that cannot be converted.
+      CheckpointError: a file that is not what its name says, or a `tokenizer.model` that cannot be
+        converted.
     """
     settings = _json(folder / "tokenizer_config.json")
-    if (folder / "tokenizer.json").is_file():
-        tokenizer_json = tokenizer_text(read_text(folder / "tokenizer.json"), error=CheckpointError)
-    elif (folder / "tokenizer.model").is_file():
-        pieces = read_pieces(
-            folder / "tokenizer.model", add_begin=settings.get("add_bos_token", True)
-        )
-        tokenizer_json = to_tokenizer_json(_with_added(pieces, folder, settings))
+    added = read_added(folder, settings)
+    if (folder / "tokenizer.json").exists():
+        text = read_text(folder / "tokenizer.json").removeprefix("\ufeff")
+        tokenizer_json = with_added(tokenizer_text(text, error=CheckpointError), added)
+    elif (folder / "tokenizer.model").exists():
+        begin = settings.get("add_bos_token", True)
+        pieces = read_pieces(folder / "tokenizer.model", add_begin=begin is not False)
+        tokenizer_json = to_tokenizer_json(_with_added_pieces(pieces, added))
     else:
         return None
     special = _special(folder, settings)
@@ -47,23 +50,22 @@ def read_hugging_face(folder: Path) -> Text | None:
 
 
 def _json(path: Path) -> dict[str, Any]:
-    return json.loads(read_text(path)) if path.is_file() else {}
+    if not path.exists():
+        return {}
+    return read_json_object(path, error=CheckpointError, lenient=True)
 
 
-def _with_added(pieces: Pieces, folder: Path, settings: dict[str, Any]) -> Pieces:
-    """`pieces` with the tokens that the folder adds to, or renames in, `tokenizer.model`."""
-    added = {int(token): entry for token, entry in settings.get("added_tokens_decoder", {}).items()}
-    for text, token in _json(folder / "added_tokens.json").items():
-        added.setdefault(token, {"content": text, "special": False})
+def _with_added_pieces(pieces: Pieces, added: Mapping[int, AddedToken]) -> Pieces:
+    """Returns `pieces` with the tokens that are added to, or renamed in, `tokenizer.model`."""
     texts, scores, kinds = list(pieces.texts), list(pieces.scores), list(pieces.kinds)
     for token in sorted(added):
         if token > len(texts):
             raise CheckpointError(f"added tokens must follow each other. Got: {token} after a gap")
-        kind = Kind.CONTROL if added[token].get("special") else Kind.USER_DEFINED
+        kind = Kind.CONTROL if "special" in added[token].flags else Kind.USER_DEFINED
         if token == len(texts):
             texts, scores, kinds = [*texts, ""], [*scores, 0.0], [*kinds, kind]
         if kinds[token] not in (Kind.UNKNOWN, Kind.BYTE):
-            texts[token], kinds[token] = added[token]["content"], kind
+            texts[token], kinds[token] = added[token].text, kind
     return dataclasses.replace(pieces, texts=texts, scores=scores, kinds=kinds)
 
 
@@ -81,22 +83,29 @@ def _content(token: Any) -> str | None:
 
 
 def _end_tokens(folder: Path, settings: dict[str, Any], tokenizer_json: str) -> tuple[int, ...]:
-    found: list[int] = []
+    ids: list[int] = []
     for name in ("generation_config.json", "config.json"):
         value = _json(folder / name).get("eos_token_id")
-        found += [] if value is None else value if isinstance(value, list) else [value]
-    own = _content(settings.get("eos_token"))
+        listed = value if isinstance(value, list) else [] if value is None else [value]
+        if not all(type(token) is int and token >= 0 for token in listed):
+            rule = "an id, a list of ids, or null"
+            raise CheckpointError(f"`{name}`: `eos_token_id` must be {rule}. Got: {value!r:.80}")
+        ids += listed
+    text = _content(settings.get("eos_token"))
     tokenizer = load_tokenizer(tokenizer_json, error=CheckpointError)
-    token = None if own is None else tokenizer.token_to_id(own)
-    return tuple(dict.fromkeys([*found, *([] if token is None else [token])]))
+    token = None if text is None else tokenizer.token_to_id(text)
+    return tuple(dict.fromkeys([*ids, *([] if token is None else [token])]))
 
 
 def _chat_template(folder: Path, settings: dict[str, Any]) -> str | None:
-    if (folder / _TEMPLATE).is_file():
+    if (folder / _TEMPLATE).exists():
         return read_text(folder / _TEMPLATE)
-    found = settings.get("chat_template")
-    found = _json(folder / "chat_template.json").get("chat_template") if found is None else found
-    if not isinstance(found, list):
-        return found
-    named = {entry["name"]: entry["template"] for entry in found}
-    return named.get("default")
+    value = settings.get("chat_template")
+    value = _json(folder / "chat_template.json").get("chat_template") if value is None else value
+    if isinstance(value, list):
+        named = {e.get("name"): e.get("template") for e in value if isinstance(e, dict)}
+        value = named.get("default")
+    if value is not None and not isinstance(value, str):
+        rule = "a text, or a list of `name` and `template`"
+        raise CheckpointError(f"`chat_template` must be {rule}. Got: {value!r:.80}")
+    return value

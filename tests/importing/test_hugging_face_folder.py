@@ -78,7 +78,7 @@ def test_a_head_that_differs_from_the_tied_embedding_is_used_and_told(tmp_path: 
     source = read(folder)
     assert not source.config.tied_embedding
     assert (np.asarray(source.tensors["head.weight"]) == head.T).all()
-    assert "although `tie_word_embeddings` is true" in source.facts["head"]
+    assert "although `tie_word_embeddings` is true" in source.facts["notes"][0]
 
 
 def test_fused_projections_must_have_the_rows_of_their_parts(tmp_path: Path) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
+from tokenizers import AddedToken
 
 from tandem_export.checkpoint import read_checkpoint, write_checkpoint
 from tandem_export.checkpoint.orbax import write_orbax
@@ -96,6 +98,46 @@ def test_a_drafter_of_another_vocabulary_is_refused_with_the_token(tmp_path: Pat
     words = ["<pad>", "<bos>", "<eos>", "w3", "new"]
     with pytest.raises(CheckpointError, match=r"1 of its 5 .* token 4, 'new'; .* 4 is 'w4'"):
         run(tmp_path, drafter=with_words(tmp_path, words))
+
+
+def with_more_tokens(tmp_path: Path, name: str, *texts: str) -> str:
+    """The folder of `name`, its tokenizer with tokens past the embedding's last row."""
+    path = tmp_path / f"{name}-more"
+    shutil.copytree(files.folder(name), path)
+    tokenizer = files.tokenizer()
+    tokenizer.add_special_tokens([AddedToken(text) for text in texts])
+    (path / "tokenizer.json").write_text(tokenizer.to_str(), encoding="utf-8")
+    return str(path)
+
+
+def test_tokens_without_a_row_are_left_out_and_told(tmp_path: Path) -> None:
+    primary = with_more_tokens(tmp_path, LLAMA, "<image>")
+    made = run(tmp_path, primary=primary, drafter_layers=(0,))
+    assert made.vocabulary.size == 96 and "<image>" not in made.tokenizer_json
+    note = "the tokenizer is used without '<image>' (96): the embedding has 96 rows"
+    assert made.provenance["imported"]["primary"]["notes"] == [note]
+
+
+def test_another_tokenizer_is_fitted_too(tmp_path: Path) -> None:
+    other = Path(with_more_tokens(tmp_path, QWEN, "[PAD]"))
+    made = run(tmp_path, drafter_layers=(0,), tokenizer=other)
+    assert made.vocabulary.size == 96
+    assert "'[PAD]' (96)" in made.provenance["imported"]["tokenizer"]["notes"][0]
+
+
+def test_a_drafters_added_token_that_the_primary_lacks_is_never_drafted(tmp_path: Path) -> None:
+    folder = Path(with_more_tokens(tmp_path, QWEN, "[PAD]"))
+    values = json.loads((folder / "config.json").read_text())
+    files.json_file(folder / "config.json", values | {"vocab_size": 97})
+    tensors = load_file(folder / "model.safetensors")
+    table = tensors["model.embed_tokens.weight"]
+    tensors["model.embed_tokens.weight"] = np.concatenate([table, np.ones_like(table[:1])])
+    save_file(tensors, folder / "model.safetensors")
+    made = run(tmp_path, drafter=str(folder))
+    assert made.config.drafter.vocab_size == 96
+    assert (made.params["drafter"]["embedding.weight"] == table).all()
+    note = "used without '[PAD]': the primary has no such token"
+    assert made.provenance["imported"]["drafter"]["notes"] == [note]
 
 
 def test_checkpoint_as_source_and_chat_template(tmp_path: Path) -> None:
