@@ -142,7 +142,7 @@ class DecoderConfig:
             "ff_size",
         ):
             value, most = getattr(self, name), DEEPEST if name == "num_layers" else LARGEST
-            ok = isinstance(value, Integral) and 1 <= value <= most
+            ok = isinstance(value, Integral) and 1 <= int(value) <= most
             _require(ok, name, f"within 1 .. {most}", value)
         _require(self.head_size % 2 == 0, "head_size", "even (rotary embedding)", self.head_size)
         _require(
