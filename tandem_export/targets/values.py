@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import jax
@@ -12,12 +14,8 @@ from jax import export
 
 from tandem_export.graphs import Graph, Shapes
 from tandem_export.memory import return_free_memory
-from tandem_export.targets.errors import ValueMismatchError
+from tandem_export.targets.rounding import allowances, check_distance
 
-# Largest absolute difference allowed, by dtype; all others must be equal. Both sides go through the
-# same compiler, and the measured difference is 0 on CPU in float32 and bfloat16: the room is for
-# compilers that fuse the two modules differently.
-TOLERANCE = {"float32": 1e-5, "bfloat16": 2e-2, "float16": 2e-3}
 _SEED = 20240213
 _ALIGNMENT = 64  # bytes
 # Only the meaning of the modules is compared, and this halves the time to compile them.
@@ -60,7 +58,7 @@ def check_values(exported: export.Exported, graph: Graph) -> float:
     """Largest absolute difference between the exported graph and its function.
 
     Raises:
-      ValueMismatchError: a result differs by more than `TOLERANCE`, or is NaN; the text names it.
+      ValueMismatchError: a result differs by more than `allowances`, or is NaN; the text names it.
     """
     rng = np.random.default_rng(_SEED)
     values = (
@@ -68,33 +66,27 @@ def check_values(exported: export.Exported, graph: Graph) -> float:
         random_values(graph.state, rng),
         random_values(graph.inputs, rng),
     )
-    want, got = _run(graph.function, values), _run(exported.call, values)
-    worst = 0.0
-    for part, wanted, given in zip(("output", "state"), want, got, strict=True):
-        for name in wanted:
-            where = f"{graph.name}: {part} {name!r}"
-            worst = max(worst, _difference(where, wanted[name], given[name]))
-    return worst
+    with _compiled(graph.function) as run:
+        want = run(*values)
+        allowed = allowances(run, values, want)
+    with _compiled(exported.call) as run:
+        got = run(*values)
+    wheres = {name: f"{graph.name}: {name}" for name in want}
+    return max(check_distance(wheres[n], want[n], got[n], allowed[n]) for n in want)
 
 
-def _run(function: Any, values: tuple[Any, ...]) -> Any:
+@contextmanager
+def _compiled(function: Any) -> Iterator[Any]:
+    """The function with its results under names such as `output 'logits'`."""
     options = _CPU_OPTIONS if jax.default_backend() == "cpu" else None
     compiled: Any = jax.jit(function, compiler_options=options)
+
+    def run(*arguments: Any) -> dict[str, np.ndarray]:
+        parts = zip(("output", "state"), compiled(*arguments), strict=True)
+        return {f"{part} {n!r}": np.asarray(v) for part, own in parts for n, v in own.items()}
+
     try:
-        return jax.tree.map(np.asarray, compiled(*values))
+        yield run
     finally:  # or every graph of a build stays in memory
         compiled.clear_cache()
         return_free_memory()
-
-
-def _difference(where: str, want: np.ndarray, got: np.ndarray) -> float:
-    allowed = TOLERANCE.get(want.dtype.name, 0.0)
-    wide, own = want.astype(np.float64), got.astype(np.float64)
-    if np.isnan(wide).any() or np.isnan(own).any():
-        raise ValueMismatchError(f"{where} must be free of NaN on random values. Got: NaN")
-    with np.errstate(invalid="ignore"):
-        worst = float(np.max(np.where(wide == own, 0.0, np.abs(wide - own)), initial=0.0))
-    if worst > allowed:
-        rule = f"must be within {allowed:g} of the traced function"
-        raise ValueMismatchError(f"{where} {rule}. Got: largest difference {worst:.3g}")
-    return worst

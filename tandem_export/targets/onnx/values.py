@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -12,10 +13,8 @@ import onnxruntime
 from tandem_export.bundle.weights import forget_pages
 from tandem_export.graphs import Graph
 from tandem_export.targets.errors import ValueMismatchError
+from tandem_export.targets.rounding import allowances, check_distance
 
-# Largest allowed |difference| / max(1, largest |value|) of an output, by dtype. Two engines add in
-# another order: 2e-6 was measured in float32.
-TOLERANCE = {"float32": 5e-5}
 # What no row may see: a key that is NaN, and a value so large that any weight on it would show. A
 # value cannot be NaN: a masked one is multiplied by the weight 0.
 _POISON = {"k": np.float32(np.nan), "v": np.float32(1e30)}
@@ -28,16 +27,26 @@ def check_values(path: Path, graph: Graph, weights: Mapping[str, np.ndarray]) ->
     Random caches, every row of the batch at another position, rows that must not be read poisoned.
 
     Raises:
-      ValueMismatchError: an output differs by more than `TOLERANCE`, or is not finite.
+      ValueMismatchError: an output differs by more than `allowances`, or is not finite.
     """
     values = _values(graph)
-    own = {name: weights[name] for name in graph.params}
-    state = {name: values[name] for name in graph.state}
-    inputs = {name: values[name] for name in graph.inputs}
-    want = jax.device_get(jax.jit(graph.function)(own, state, inputs)[0])
-    forget_pages(next(iter(own.values()), None))  # the engine reads the file anew
+    arguments = tuple(
+        {name: source[name] for name in part}
+        for source, part in ((weights, graph.params), (values, graph.state), (values, graph.inputs))
+    )
+    compiled = jax.jit(graph.function)
+
+    def run(*given: Any) -> dict[str, np.ndarray]:
+        return jax.device_get(compiled(*given)[0])
+
+    want = run(*arguments)
+    allowed = allowances(run, arguments, want)
+    forget_pages(next(iter(arguments[0].values()), None))  # the engine reads the file anew
     got = dict(zip(sorted(want), _run(path, values, sorted(want)), strict=True))
-    return max(_difference(graph.name, name, np.asarray(want[name]), got[name]) for name in want)
+    wheres = {name: f"{graph.name}: output {name!r}" for name in want}
+    for name, where in wheres.items():
+        _check_finite(where, want[name], got[name])
+    return max(check_distance(wheres[n], want[n], got[n], allowed[n]) for n in want)
 
 
 def _run(path: Path, values: dict[str, np.ndarray], outputs: list[str]) -> list[np.ndarray]:
@@ -77,13 +86,6 @@ def _room(graph: Graph) -> int:
     return min(lengths) - (graph.width or 0) if lengths else 0
 
 
-def _difference(graph: str, name: str, want: np.ndarray, got: np.ndarray) -> float:
-    where = f"{graph}: output {name!r}"
+def _check_finite(where: str, want: np.ndarray, got: np.ndarray) -> None:
     if not (np.isfinite(want).all() and np.isfinite(got).all()):
         raise ValueMismatchError(f"{where} must be finite on poisoned caches. Got: NaN or infinity")
-    worst = float(np.max(np.abs(want - got), initial=0.0))
-    allowed = TOLERANCE[want.dtype.name] * max(1.0, float(np.max(np.abs(want), initial=0.0)))
-    if worst > allowed:
-        rule = f"must be within {allowed:.3g} of the traced function"
-        raise ValueMismatchError(f"{where} {rule}. Got: largest difference {worst:.3g}")
-    return worst

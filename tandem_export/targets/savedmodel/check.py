@@ -17,13 +17,11 @@ from tandem_export.targets.errors import (
     DtypeMismatchError,
     NameMismatchError,
     ShapeMismatchError,
-    ValueMismatchError,
 )
+from tandem_export.targets.rounding import allowances, check_distance
 from tandem_export.targets.savedmodel.method import Method
 from tandem_export.targets.values import random_values
 
-# Largest difference allowed between TensorFlow's compiler and jax's, relative to the largest value.
-TOLERANCE = {"float32": 1e-5, "bfloat16": 2e-2}
 _COMPARED = ("primary_block", "drafter_step", "router")
 _SEED = 20240213
 
@@ -46,11 +44,11 @@ def check_model(
       scratch: the slot to run on.
 
     Returns:
-      Facts for the manifest: the TensorFlow that loaded it, and the relative differences by graph.
+      Facts for the manifest: the TensorFlow that loaded it, and the largest differences by graph.
 
     Raises:
       NameMismatchError, ShapeMismatchError, DtypeMismatchError: a signature's inputs.
-      ValueMismatchError: a result differs by more than `TOLERANCE`.
+      ValueMismatchError: a result differs by more than `allowances`.
     """
     with closing(LocalModel(folder)) as model:
         for method in methods:
@@ -91,19 +89,16 @@ def _difference(
         inputs["start"] = np.zeros_like(inputs["start"])
     state = {name: np.zeros(leaf.shape, leaf.dtype) for name, leaf in graph.state.items()}
     own = {name: weights[name] for name in graph.params}
-    want, _ = jax.jit(graph.function)(own, state, inputs)
+    compiled = jax.jit(graph.function)
+
+    def run(*given: Any) -> dict[str, np.ndarray]:
+        return jax.device_get(compiled(*given)[0])
+
+    want = run(own, state, inputs)
+    allowed = allowances(run, (own, state, inputs), want)
     if graph.state:
         slots = {"slots": np.full(graph.batch, scratch, np.int32), "owner": np.ones(1, np.int32)}
         inputs = inputs | slots
     got = model.call(graph.name, inputs)
-    return max(_compare(graph, name, np.asarray(want[name]), got[name]) for name in want)
-
-
-def _compare(graph: Graph, name: str, want: np.ndarray, got: np.ndarray) -> float:
-    allowed = max(TOLERANCE.get(leaf.dtype.name, 0.0) for leaf in graph.params.values())
-    wide = want.astype(np.float64)
-    worst = float(np.max(np.abs(wide - got)) / max(1.0, np.max(np.abs(wide))))
-    if not worst <= allowed:  # NaN is not
-        rule = f"must be within {allowed:g} of the traced function, relative to the largest value"
-        raise ValueMismatchError(f"{graph.name}: output {name!r} {rule}. Got: {worst:.3g}")
-    return worst
+    wheres = {name: f"{graph.name}: output {name!r}" for name in want}
+    return max(check_distance(wheres[n], want[n], got[n], allowed[n]) for n in want)
