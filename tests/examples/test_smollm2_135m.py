@@ -28,6 +28,11 @@ TARGETS = {
     "onnx": "prefill,insert,primary_block,drafter_step",
     "savedmodel": "prefill,insert,primary_block,drafter_step",
 }
+RUN = {
+    "stablehlo": ("--executor", "jax"),
+    "onnx": ("--executor", "onnxruntime"),
+    "savedmodel": ("--executor", "tensorflow", "--driver", "steps"),
+}
 
 
 def run(*arguments: object) -> str:
@@ -48,8 +53,6 @@ def test_every_target_builds_and_answers(checkpoint: Path, tmp_path: Path, targe
     out = tmp_path / target
     roles = ("--graphs", TARGETS[target])
     run("build", checkpoint, "--out", out, "--target", target, *BUILD, *roles)
-    executor = {"stablehlo": "jax", "onnx": "onnxruntime", "savedmodel": "tensorflow"}[target]
-    question = "What is the capital of France?"
-    options = ("--chat", "--executor", executor, "--mode", "primary", "--max-new-tokens", "16")
-    answer = json.loads(run("generate", out, question, *options, "--json"))
+    options = ("--chat", *RUN[target], "--mode", "primary", "--max-new-tokens", "16", "--json")
+    answer = json.loads(run("generate", out, "What is the capital of France?", *options))
     assert "The capital of France is Paris." in json.dumps(answer)

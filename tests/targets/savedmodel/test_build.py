@@ -8,8 +8,9 @@ from tensorflow.core.protobuf import saved_model_pb2
 from tandem_export.errors import ConfigError
 from tandem_export.graphs import plan_graphs
 from tandem_export.serving import LocalModel
-from tandem_export.targets import SavedModelOptions
+from tandem_export.targets import SavedModelOptions, ValueMismatchError
 from tandem_export.targets.savedmodel.build import plan
+from tandem_export.targets.savedmodel.check import check_model
 from tests.runtime.executors.bundles import CONFIGS
 from tests.serving.bundles import EVERY_ROLE, ROUNDS, build_tiny, model_folder
 
@@ -39,6 +40,23 @@ def test_the_manifest_says_what_a_server_needs(generate_only) -> None:
     assert set(differences) == {"router_b1"}
     assert tuple(map(int, tested.split(".")[:2])) >= (2, 18)
     assert generate_only.manifest.not_after["savedmodel"] is not None
+
+
+def test_other_values_are_found(generate_only) -> None:
+    options = dataclasses.replace(ROUNDS, roles=("router",))
+    graph = plan_graphs(CONFIGS["tandem"], options)[0]
+
+    def off(params, state, inputs):
+        outputs, after = graph.function(params, state, inputs)
+        return {"acceptance": outputs["acceptance"] + 1e-4}, after
+
+    folder, weights = model_folder(generate_only), generate_only.weights()
+    fine = check_model(folder, [], [graph], weights, scratch=0)
+    assert fine["differences"]["router_b1"] < 1e-6
+    text = r"^router_b1: output 'acceptance' must be within .* largest difference 0\.0001"
+    with pytest.raises(ValueMismatchError, match=text):
+        other = dataclasses.replace(graph, function=off)
+        check_model(folder, [], [other], weights, scratch=0)
 
 
 def test_modules_are_for_the_asked_versions(generate_only) -> None:
