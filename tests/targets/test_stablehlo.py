@@ -211,7 +211,8 @@ def test_build_writes_both_forms_and_reports_progress(tmp_path):
     second = dataclasses.replace(TOY, name="toy_again")
     seen = []
     with BundleWriter(tmp_path / "b") as writer:
-        writer.add_weights(sample.WEIGHTS, "float32")
+        table = np.zeros(TOY.params["primary.table"].shape, np.float32)
+        writer.add_weights(sample.WEIGHTS | {"primary.table": table}, "float32")
         writer.add_file("tokenizer.json", b"{}")
         build_stablehlo([TOY, second], writer, ("cpu",), lambda *step: seen.append(step))
         writer.commit(sample.manifest())
