@@ -55,8 +55,10 @@ class ChatTemplate:
             takes too long or too much memory.
           ModuleNotFoundError: jinja2 is not installed.
         """
-        if not all(isinstance(message, Mapping) for message in messages):
-            raise RequestError("messages must be mappings with `role` and `content`")
+        listed = isinstance(messages, Sequence) and not isinstance(messages, str | bytes)
+        if not listed or not all(isinstance(message, Mapping) for message in messages):
+            rule = "messages must be a list of mappings with `role` and `content`"
+            raise RequestError(f"{rule}. Got: {str(messages)[:80]}")
         names = {
             **self._names,
             "messages": [dict(message) for message in messages],

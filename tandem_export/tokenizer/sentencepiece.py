@@ -36,7 +36,7 @@ def read_pieces(path: Path, *, add_begin: bool) -> Pieces:
     count = len(model.pieces)
     begin = _token(path, "bos_id", trainer.bos_id, count) if add_begin else None
     return Pieces(
-        texts=[_text(piece.piece, piece.type) for piece in model.pieces],
+        texts=[_text(path, piece.piece, piece.type) for piece in model.pieces],
         scores=[piece.score for piece in model.pieces],
         kinds=[piece.type for piece in model.pieces],
         space_prefix=normalizer.add_dummy_prefix,
@@ -54,7 +54,9 @@ def _token(path: Path, name: str, token: int, count: int) -> int | None:
     return token if token >= 0 else None
 
 
-def _text(piece: str, kind: int) -> str:
+def _text(path: Path, piece: object, kind: int) -> str:
+    if not isinstance(piece, str):  # protobuf gives what is not UTF-8 as bytes
+        raise CheckpointError(f"`{path.name}`: a piece must be UTF-8 text. Got: {piece!r:.60}")
     # A user-defined piece is looked for in the text as it came, where spaces are spaces.
     return piece.replace(SPACE, " ") if kind == Kind.USER_DEFINED else piece
 

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -142,13 +143,16 @@ def test_a_fork_has_a_process_of_its_own() -> None:
 @pytest.mark.parametrize(
     ("messages", "message"),
     [
-        (["hello"], "messages must be mappings with `role` and `content`"),
+        (["hello"], r"a list of mappings with `role` and `content`\. Got: \['hello'\]"),
+        ("hello", r"a list of mappings with `role` and `content`\. Got: hello"),
+        (None, r"a list of mappings with `role` and `content`\. Got: None"),
+        ({"role": "user"}, r"a list of mappings with `role` and `content`\. Got: \{'role'"),
         (
             [{"role": "user", "content": b"x"}],
             "messages must be values of JSON. Got: Object of type",
         ),
     ],
 )
-def test_messages_must_be_messages(messages: list, message: str) -> None:
+def test_messages_must_be_messages(messages: Any, message: str) -> None:
     with pytest.raises(RequestError, match=message):
         template("{{ messages }}").render(messages)

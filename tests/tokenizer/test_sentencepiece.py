@@ -146,3 +146,28 @@ def test_a_text_twice_is_refused() -> None:
     )
     with pytest.raises(CheckpointError, match=r"one text twice\. Got: 'a'"):
         to_tokenizer_json(twice)
+
+
+def test_an_id_beyond_the_pieces_is_refused(tmp_path: Path) -> None:
+    from sentencepiece import sentencepiece_model_pb2
+
+    for name in ("unk_id", "bos_id"):
+        proto = sentencepiece_model_pb2.ModelProto()  # pyright: ignore[reportAttributeAccessIssue]
+        proto.ParseFromString(model("llama"))
+        setattr(proto.trainer_spec, name, 900)
+        with pytest.raises(CheckpointError, match=f"`{name}` must be one of 900 pieces. Got: 900"):
+            read(proto.SerializeToString())
+
+
+def test_damage_is_an_error_of_ours() -> None:
+    loaded = 0
+    for seed in range(300):
+        draw, data = random.Random(seed), bytearray(model("gemma"))
+        for _ in range(draw.choice((1, 2, 8))):
+            data[draw.randrange(len(data))] = draw.randrange(256)
+        try:
+            to_tokenizer_json(read(bytes(data)))
+            loaded += 1
+        except CheckpointError:
+            pass
+    assert 0 < loaded < 300
