@@ -24,7 +24,7 @@ from tandem_export.storage import read_json_object, refuse_links_outside
 from tandem_export.tokenizer import read_hugging_face
 
 _CONFIG = "config.json"
-_READ = (".json", ".jinja", ".model", ".safetensors")
+_READ = (".json", ".safetensors")
 # Models with images keep their language model inside, and say in `text_config` what it is. Whether
 # its embeddings are tied they say outside; the defaults are those of their configuration classes.
 _TIED = {"gemma3": True, "llava": False, "mistral3": True}

@@ -21,6 +21,7 @@ _INSIDE = re.compile(r"^(?:language_model\.model|model\.language_model)\.")
 _NOT_TEXT = re.compile(r"^(?:model\.)?(?:vision_tower|multi_modal_projector)\.")
 _HEAD = "lm_head."
 _COMPARED = 4096  # rows at a time
+_SHOWN = 60
 
 
 def read_tensors(folder: Path) -> dict[str, LazyTensor]:
@@ -57,16 +58,16 @@ def _shards(folder: Path) -> list[Path]:
     if not isinstance(files, dict) or not all(isinstance(name, str) for name in files.values()):
         raise CheckpointError(
             f"`{_INDEX}`: `weight_map` must say for each tensor which file it is in. "
-            f"Got: {str(files)[:40]}"
+            f"Got: {str(files)[:_SHOWN]}"
         )
-    paths = [folder / name for name in sorted(set(files.values()))]
-    for path in paths:
-        if path.parent != folder or not path.exists():
+    present = {path.name for path in folder.iterdir()}
+    for name in files.values():
+        if name not in present:
             raise CheckpointError(
-                f"the shard `{path.name}` must be in the folder. Download it, or all of the "
+                f"the shard {name[:_SHOWN]!r} must be in the folder. Download it, or all of the "
                 "weights again. Got: no such file"
             )
-    return paths
+    return [folder / name for name in sorted(set(files.values()))]
 
 
 def _name(name: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tandem_export.errors import CheckpointError
-from tandem_export.storage import load_tokenizer, parse_json, read_json_object
+from tandem_export.storage import encode_text, load_tokenizer, parse_json, read_json_object
 
 _CONFIG, _LIST = "tokenizer_config.json", "added_tokens.json"
 _FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")
@@ -129,7 +129,8 @@ def within_rows(tokenizer_json: str, rows: int) -> tuple[str, dict[int, str]]:
         )
     values = parse_json(tokenizer_json, name="tokenizer.json", error=CheckpointError)
     text = json.dumps(_without(values, set(beyond.values())), ensure_ascii=False)
-    ids = load_tokenizer(text, error=CheckpointError).encode("a").ids
+    tokenizer = load_tokenizer(text, error=CheckpointError)
+    ids = encode_text(tokenizer, "a", what="the text 'a'", error=CheckpointError)
     if any(token >= rows for token in ids):
         raise CheckpointError(
             f"the tokenizer puts a token around every text that the model has no row for: its "

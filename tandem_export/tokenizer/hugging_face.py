@@ -9,13 +9,19 @@ from typing import Any
 
 from tandem_export.checkpoint.record import read_text
 from tandem_export.errors import CheckpointError
-from tandem_export.storage import load_tokenizer, read_json_object, tokenizer_text
+from tandem_export.storage import (
+    load_tokenizer,
+    read_json_object,
+    refuse_links_outside,
+    tokenizer_text,
+)
 from tandem_export.tokenizer.added import AddedToken, read_added, with_added
 from tandem_export.tokenizer.pieces import Kind, Pieces, to_tokenizer_json
 from tandem_export.tokenizer.sentencepiece import read_pieces
 from tandem_export.tokenizer.text import Text, with_special
 
 _TEMPLATE = "chat_template.jinja"
+_READ = (".json", ".jinja", ".model")
 _SPECIAL = ("bos_token", "eos_token", "unk_token", "pad_token")
 
 
@@ -29,6 +35,7 @@ def read_hugging_face(folder: Path) -> Text | None:
       CheckpointError: a file that is not what its name says, or a `tokenizer.model` that cannot be
         converted.
     """
+    refuse_links_outside(folder, _READ, error=CheckpointError)
     settings = _json(folder / "tokenizer_config.json")
     added = read_added(folder, settings)
     if (folder / "tokenizer.json").exists():
@@ -103,8 +110,8 @@ def _chat_template(folder: Path, settings: dict[str, Any]) -> str | None:
     value = settings.get("chat_template")
     value = _json(folder / "chat_template.json").get("chat_template") if value is None else value
     if isinstance(value, list):
-        named = {e.get("name"): e.get("template") for e in value if isinstance(e, dict)}
-        value = named.get("default")
+        named = [entry for entry in value if isinstance(entry, dict)]
+        value = next((e.get("template") for e in named if e.get("name") == "default"), None)
     if value is not None and not isinstance(value, str):
         rule = "a text, or a list of `name` and `template`"
         raise CheckpointError(f"`chat_template` must be {rule}. Got: {value!r:.80}")

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from tandem_export.errors import CheckpointError
-from tandem_export.storage import load_tokenizer
+from tandem_export.storage import encode_text, load_tokenizer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,8 +36,11 @@ def token_texts(tokenizer_json: str) -> dict[int, str]:
 def begin_token(tokenizer_json: str) -> int | None:
     """The id that the tokenizer puts before every text, or None."""
     tokenizer = load_tokenizer(tokenizer_json, error=CheckpointError)
-    bare, whole = (tokenizer.encode("a", add_special_tokens=on).ids for on in (False, True))
-    return whole[0] if whole[:1] != bare[:1] else None
+    bare, full = (
+        encode_text(tokenizer, "a", what="the text 'a'", error=CheckpointError, special=on)
+        for on in (False, True)
+    )
+    return full[0] if full[:1] != bare[:1] else None
 
 
 def with_special(template: str | None, special: Mapping[str, str]) -> str | None:

@@ -131,7 +131,7 @@ def _near(rng: random.Random, value: Any) -> Any:
         return rng.choice((-value, value * 1e9, int(value), str(value)))
     if isinstance(value, str):
         return rng.choice((value[:-1], value + "x", value.upper(), value[::-1], [value]))
-    return [value] if isinstance(value, list) else list(value.items())
+    return [value] if isinstance(value, (list, tuple)) else list(value.items())
 
 
 def json_bytes(rng: random.Random, value: Any) -> bytes:

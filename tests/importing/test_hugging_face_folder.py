@@ -103,6 +103,8 @@ def test_fused_projections_must_have_the_rows_of_their_parts(tmp_path: Path) -> 
         ("config.json", '{"a":' * 100_000, "`config.json`: not a JSON document: lists and objects"),
         ("config.json", '{"model_type": ["llama"]}', "`model_type` must be one of"),
         ("config.json", '{"model_type": "llama"}', "the setting `num_attention_heads` is missing"),
+        ("tokenizer_config.json", "<html>", "`tokenizer_config.json`: not a JSON document"),
+        ("generation_config.json", "[]", "`generation_config.json`: must hold a JSON object"),
         ("model.safetensors", POINTER, "safetensors"),
         ("model.safetensors", "", "safetensors"),
     ],
@@ -122,8 +124,12 @@ def test_damaged_files_are_one_paragraph(
     [
         ({}, "`weight_map` must say for each tensor which file it is in. Got: None"),
         ({"weight_map": {"a": 1}}, "`weight_map` must say for each tensor which file it is in"),
-        ({"weight_map": {"a": "gone.safetensors"}}, "the shard `gone.safetensors` must be in the"),
-        ({"weight_map": {"a": "../model/config.json"}}, "the shard `config.json` must be in the"),
+        ({"weight_map": {"a": "n" * 300}}, "the shard 'nnnnn"),
+        ({"weight_map": {"a": "gone.safetensors"}}, "the shard 'gone.safetensors' must be in the"),
+        (
+            {"weight_map": {"a": "../model/config.json"}},
+            "the shard '../model/config.json' must be",
+        ),
     ],
 )
 def test_an_index_names_files_of_the_folder(tmp_path: Path, index: dict, message: str) -> None:

@@ -81,6 +81,20 @@ def test_what_is_none_of_them_is_refused(
     assert message in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    ("templates", "want"),
+    [
+        ([{"name": "tools", "template": "t"}, {"name": "default", "template": "d"}], "d"),
+        ([{"name": []}, 1], None),
+    ],
+)
+def test_of_named_templates_the_default_is_taken(
+    tmp_path: Path, templates: list, want: str | None
+) -> None:
+    read = read_hugging_face(folder(tmp_path, {"chat_template": templates}))
+    assert read is not None and read.chat_template == want
+
+
 def test_end_tokens_are_ids(tmp_path: Path) -> None:
     path = folder(tmp_path, {})
     files.json_file(path / "generation_config.json", {"eos_token_id": ["2"]})
