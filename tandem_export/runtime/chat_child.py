@@ -85,7 +85,9 @@ def _limit_memory(size: int) -> None:
         import resource
     except ImportError:  # not on Windows
         return
-    resource.setrlimit(resource.RLIMIT_AS, (size, size))
+    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+    most = size if hard == resource.RLIM_INFINITY else min(size, hard)
+    resource.setrlimit(resource.RLIMIT_AS, (most, hard))
 
 
 def main() -> None:

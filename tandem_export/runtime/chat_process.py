@@ -82,21 +82,29 @@ class TemplateProcess:
         self.close()
         if find_spec("jinja2") is None:
             raise ModuleNotFoundError("No module named 'jinja2'", name="jinja2")
-        # -P: this folder's modules must not stand in for those of the standard library. In a
-        # session of its own, Ctrl-C ends the caller alone.
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", str(_CHILD), str(_MEMORY)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        self._process = _started()
         try:
             _exchange(self._process, b"", _START_SECONDS)
         except BaseException:
             self.close()
             raise
         return self._process
+
+
+def _started() -> subprocess.Popen[bytes]:
+    try:
+        # -P: this folder's modules must not stand in for those of the standard library. In a
+        # session of its own, Ctrl-C ends the caller alone.
+        return subprocess.Popen(
+            [sys.executable, "-P", str(_CHILD), str(_MEMORY)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    except OSError as error:
+        rule = "chat templates run in a process of their own, which must start"
+        raise RequestError(f"{rule}. Got: {error}") from error
 
 
 def _close_pipes(process: subprocess.Popen[bytes]) -> None:
