@@ -23,9 +23,11 @@ ENGINE_FORMS := --gamma 5 --target onnx --overwrite \
 # With one thread each, the CPU time of engines compares on a machine that does other work.
 ALL_FORMS := --threads 1 --executors jax,onnxruntime,onnxruntime:mapped,openvino,openvino:mapped
 ONE_THREAD := XLA_FLAGS=--xla_cpu_multi_thread_eigen=false
+FUZZ_CASES ?= 1000000
+FUZZ_SEED ?= 1
 SOURCES := $(shell find tandem_export -type f -not -path '*/__pycache__/*')
 
-.PHONY: demo test test-slow test-latest test-lowest lint lock bench bench-onnx train-demo goldens
+.PHONY: demo test test-slow fuzz test-latest test-lowest lint lock bench bench-onnx train-demo goldens
 
 # Builds the demo bundle from the embedded checkpoint, once per change of the sources, and shows it:
 # code that the model writes, the speed ratio, acceptance by position, parity.
@@ -38,6 +40,11 @@ test: lint
 # What does not fit into a quarter of an hour: P0 over 64 held-out prompts, sizes of default builds.
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m slow
+
+# A million cases over every kind of input, hours on two cores; the table so far is in build/fuzz.txt.
+fuzz: $(STAMP)
+	mkdir -p build
+	$(BIN)/python -m tests.fuzz --cases $(FUZZ_CASES) --seed $(FUZZ_SEED) --out build/fuzz.txt
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -10,9 +10,14 @@ import jax.numpy as jnp
 from tandem_export.contract import ROLES, Role
 from tandem_export.errors import ConfigError
 from tandem_export.kernels import check_support
+from tandem_export.values import are_words, is_whole
 
 AttentionForm = Literal["in_cache", "two_part", "kernel"]
 Parity = Literal["P0", "P1"]
+
+
+def _are_buckets(values: object, low: int) -> bool:
+    return isinstance(values, tuple) and all(is_whole(value, low) for value in values)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,16 +60,17 @@ class BuildOptions:
     platforms: tuple[str, ...] = ("cpu", "tpu")
 
     def __post_init__(self) -> None:
-        for name, low in (("batch", 1), ("gamma", 1), ("prompt", 2), ("platforms", "")):
+        for name, low in (("batch", 1), ("gamma", 1), ("prompt", 2), ("platforms", None)):
             values = getattr(self, name)
-            ok = values and tuple(sorted(set(values))) == values and values[0] >= low
-            if not ok:
+            ok = are_words(values) if low is None else _are_buckets(values, low)
+            if not (ok and values and tuple(sorted(set(values))) == values):
                 rule = f"increasing, distinct and at least {low}" if low else "sorted, not empty"
                 raise ConfigError(f"`{name}` must be {rule}. Got: {values!r}")
+        self._check_lengths()
         room = max(self.prompt[-1], self.gamma[-1] + 1)
-        if self.cache < room:
+        if not is_whole(self.cache, room):
             rule = f"at least the longest prompt bucket and block, {room}"
-            raise ConfigError(f"`cache` must be {rule}. Got: {self.cache}")
+            raise ConfigError(f"`cache` must be {rule}. Got: {self.cache!r}")
         for name, kinds in (
             ("dtype", ("float32", "bfloat16")),
             ("quantize", ("none", "int8")),
@@ -76,9 +82,17 @@ class BuildOptions:
                 raise ConfigError(f"`{name}` must be one of {kinds}. Got: {getattr(self, name)!r}")
         if self.attention == "kernel" and "tpu" in self.platforms:
             check_support(self.cache, jnp.dtype(self.dtype))
+        if not are_words(self.roles):
+            raise ConfigError(f"`roles` must be from {ROLES}. Got: {self.roles!r}")
         unknown = sorted(set(self.roles) - set(ROLES))
         if unknown:
             raise ConfigError(f"`roles` must be from {ROLES}. Got: {unknown[0]!r}")
+
+    def _check_lengths(self) -> None:
+        for name in ("max_new", "generate_gamma"):
+            value = getattr(self, name)
+            if not (is_whole(value, 1) or (name == "generate_gamma" and value is None)):
+                raise ConfigError(f"`{name}` must be at least 1. Got: {value!r}")
 
     @property
     def gamma_of_generate(self) -> int:

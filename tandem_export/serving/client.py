@@ -13,8 +13,11 @@ import numpy as np
 
 from tandem_export.errors import ConfigError
 from tandem_export.serving.protocol import Interrupted, Signature, check_call, is_repeatable
+from tandem_export.values import is_real, is_whole
 
 Answer = TypeVar("Answer")
+# A day; sockets take no more than some hundred years. The last retry waits 2 ** retries backoffs.
+_LONGEST, _MOST_RETRIES = 86_400, 20
 SCHEMES = ("grpc", "grpcs", "http", "https")
 
 
@@ -39,16 +42,19 @@ class ClientOptions:
 
     def __post_init__(self) -> None:
         for name in ("deadline", "backoff"):
-            if not getattr(self, name) > 0:
-                raise ConfigError(f"`{name}` must be above 0. Got: {getattr(self, name)}")
-        if self.retries < 0:
-            raise ConfigError(f"`retries` must be at least 0. Got: {self.retries}")
+            seconds = getattr(self, name)
+            if not is_real(seconds, 0, _LONGEST) or seconds == 0:
+                rule = f"must be above 0, at most {_LONGEST} seconds"
+                raise ConfigError(f"`{name}` {rule}. Got: {seconds!r}")
+        if not is_whole(self.retries, 0, _MOST_RETRIES):
+            rule = f"must be at least 0, at most {_MOST_RETRIES}"
+            raise ConfigError(f"`retries` {rule}. Got: {self.retries!r}")
         if (self.private_key is None) != (self.certificate is None):
             got = {"private_key": self.private_key, "certificate": self.certificate}
             raise ConfigError(f"`private_key` and `certificate` must come together. Got: {got}")
         for name in ("root_certificates", "private_key", "certificate"):
             path = getattr(self, name)
-            if path is not None and not Path(path).is_file():
+            if path is not None and not (isinstance(path, str | Path) and Path(path).is_file()):
                 raise ConfigError(f"`{name}` must be a PEM file. Got: {str(path)!r}, no such file")
 
 

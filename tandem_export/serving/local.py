@@ -11,11 +11,19 @@ from typing import Any
 
 import numpy as np
 
-from tandem_export.errors import ConfigError
-from tandem_export.serving.protocol import Field, Signature, check_call, refused
+from tandem_export.errors import ConfigError, ServingError
+from tandem_export.serving.protocol import (
+    Field,
+    Signature,
+    check_answer,
+    check_call,
+    check_signatures,
+    refused,
+)
 
 # TensorFlow reads it once, when XLA compiles for the first time in the process.
 _FLAGS = "TF_XLA_FLAGS"
+_SHOWN = 300
 
 
 class LocalModel:
@@ -34,32 +42,42 @@ class LocalModel:
 
         Raises:
           ConfigError: TensorFlow is not installed, or runs already with another cache.
+          ServingError: TensorFlow cannot load it, or its signatures are not this project's.
         """
         use_compilation_cache(compilation_cache)
         tf = _tensorflow()
         self._graph = tf.Graph()
         self._session = tf.compat.v1.Session(graph=self._graph)
         # "Use tf.saved_model.load instead": that one is not what a server does.
-        with self._graph.as_default(), _without_deprecations(tf):
-            loaded = tf.compat.v1.saved_model.load(self._session, ["serve"], str(folder))
-        self._definitions = {
-            name: definition
-            for name, definition in loaded.signature_def.items()
-            if not name.startswith("__")
-        }
-        self.signatures = {n: _signature(tf, d) for n, d in self._definitions.items()}
-        self._refusals = tf.errors.InvalidArgumentError
+        try:
+            with self._graph.as_default(), _without_deprecations(tf):
+                loaded = tf.compat.v1.saved_model.load(self._session, ["serve"], str(folder))
+            self._definitions = {
+                name: definition
+                for name, definition in loaded.signature_def.items()
+                if not name.startswith("__")
+            }
+            signatures = {n: _signature(tf, d) for n, d in self._definitions.items()}
+        except Exception as error:  # TensorFlow's loader raises what its parsers do.
+            self._session.close()
+            got = " ".join(str(error).split())[:_SHOWN] or type(error).__name__
+            rule = f"`{Path(folder).name}` must be a SavedModel that TensorFlow can load"
+            raise ServingError(f"{rule}. Got: {got}. Rebuild the bundle.") from error
+        self.signatures = check_signatures(signatures)
+        # What it finds in the graph when it builds the callable are the two others.
+        self._refusals = (tf.errors.OpError, ValueError, KeyError)
         self._calls: dict[str, Any] = {}
 
     def call(self, signature: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """See `Model.call`."""
-        check_call(self.signatures, signature, inputs)
+        own = check_call(self.signatures, signature, inputs)
         try:
-            return self.run(signature, inputs)
+            return check_answer(signature, own, self.run(signature, inputs))
         except self._refusals as error:
             found = refused(signature, str(error))
             if found is None:
-                raise
+                got = " ".join(str(error).split())[:_SHOWN]
+                raise ServingError(f"{signature}: TensorFlow cannot run it. Got: {got}") from error
             raise found from None
 
     def run(self, signature: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

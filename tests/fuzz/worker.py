@@ -23,9 +23,9 @@ def main(name: str, seed: str, folder: str, first: str, last: str, memory: str) 
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # libraries print
     warnings.simplefilter("ignore")
-    from tests.fuzz.surfaces import SURFACES
+    from tests.fuzz.surfaces import find_surface
 
-    prepare, run = SURFACES[name].load()
+    prepare, run = find_surface(name).load()
     root = Path(folder)
     (root / "outside").mkdir(parents=True)
     (root / "outside" / "secret").write_text("{}")

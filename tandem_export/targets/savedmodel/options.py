@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tandem_export.errors import ConfigError
+from tandem_export.values import is_whole
 
 # TensorFlow -> the newest calling convention of jax.export and the newest StableHLO that it runs,
 # found by running a model under each release: docs/tf-serving.md. 2.17 and earlier run none.
@@ -34,8 +35,12 @@ class SavedModelOptions:
 
     def __post_init__(self) -> None:
         for name in ("version", "slots"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"`{name}` must be at least 1. Got: {getattr(self, name)}")
+            if not is_whole(getattr(self, name), 1):
+                rule = f"`{name}` must be a whole number of at least 1"
+                raise ConfigError(f"{rule}. Got: {getattr(self, name)!r}")
+        if not (isinstance(self.model, str) and re.fullmatch(r"[A-Za-z0-9_.-]+", self.model)):
+            rule = "`model` must be a name of letters, digits, `_`, `.` and `-`"
+            raise ConfigError(f"{rule}. Got: {self.model!r}")
         if self.calling_convention not in CONVENTIONS:
             rule = f"`calling_convention` must be one of {list(CONVENTIONS)}"
             raise ConfigError(f"{rule}. Got: {self.calling_convention}")
@@ -47,7 +52,8 @@ class SavedModelOptions:
     @property
     def _releases(self) -> list[str]:
         """The TensorFlow releases that run such a model, oldest first."""
-        if re.fullmatch(r"\d+\.\d+\.\d+", self.stablehlo_version) is None:
+        text = self.stablehlo_version
+        if not (isinstance(text, str) and re.fullmatch(r"\d{1,4}\.\d{1,4}\.\d{1,4}", text)):
             return []
         asked = tuple(map(int, self.stablehlo_version.split(".")[:2]))
         return [

@@ -24,3 +24,9 @@ SURFACES: dict[str, Surface] = {
         module="options", run="command_line", prepare="prepare_bundle", cheap=False
     ),
 }
+
+
+def find_surface(name: str) -> Surface:
+    """The surface of that name, or of `module:run`."""
+    module, colon, run = name.partition(":")
+    return Surface(module=module, run=run) if colon else SURFACES[name]
