@@ -37,7 +37,7 @@ ODD: list[tuple[Any, str, Any, str]] = [
     (ClientOptions, "retries", 2.5, r"at least 0, at most 20. Got: 2.5"),
     (ClientOptions, "retries", 10**9, "Got: 1000000000"),
     (ClientOptions, "root_certificates", 5, "must be a PEM file. Got: '5'"),
-    (SavedModelOptions, "slots", "8", "must be a whole number of at least 1. Got: '8'"),
+    (SavedModelOptions, "slots", "8", "must be at least 1, a whole number. Got: .8."),
     (SavedModelOptions, "version", True, "Got: True"),
     (SavedModelOptions, "model", 'x" base_path: "/', "must be a name of letters"),
     (SavedModelOptions, "stablehlo_version", 1.1, "must be X.Y.Z, .* Got: 1.1"),
@@ -64,5 +64,5 @@ def test_what_is_no_saved_model_is_named(tmp_path: Path) -> None:
     from tandem_export.serving import LocalModel
 
     (tmp_path / "saved_model.pb").write_bytes(b"\xff\xff")
-    with pytest.raises(ServingError, match="must be a SavedModel that TensorFlow can load. Got: "):
+    with pytest.raises(ServingError, match=r"must be a SavedModel that TensorFlow can load. Got: "):
         LocalModel(tmp_path)

@@ -19,6 +19,7 @@ from tandem_export.runtime.executor import (
     prefill_chunks,
 )
 from tandem_export.runtime.executors.history import Prefix, Row, blocks
+from tandem_export.runtime.executors.served import check_round, check_served
 from tandem_export.runtime.executors.slots import Held, Slots
 from tandem_export.runtime.rows import RowInputs
 from tandem_export.serving.protocol import Interrupted, Model, NotHeld, warmup_inputs
@@ -46,11 +47,11 @@ class SessionExecutor:
 
         Raises:
           BundleError: the bundle has no SavedModel, or none with this batch.
-          ServingError: `model` lacks a signature that the bundle lists.
+          ServingError: `model` is not what the bundle lists.
         """
         self._bundle = bundle.in_form("savedmodel")
         facts = bundle.manifest.targets["savedmodel"]
-        _check_signatures(model, facts["signatures"])
+        check_served(model, facts["signatures"], self._bundle.manifest.graphs)
         self.batch, self.counters, self.replays = batch, Counters(), 0
         self._model, self._slots = model, Slots(model, batch)
         self._scratch = int(facts["slots"])
@@ -109,6 +110,7 @@ class SessionExecutor:
         graph = self._bundle.find(kind.role, batch=self.batch, gamma=kind.gamma)
         sampling = {spec.name: rows.arrays[spec.name] for spec in graph.inputs}
         out = self._recovering(lambda held: self._on_rows(held, graph.name, sampling))
+        check_round(graph.name, out)
         for row, tokens, count in zip(self._rows, out["tokens"], out["count"], strict=True):
             if row is not None:
                 row.commit(tokens[:count].tolist(), width=kind.gamma + 1)
@@ -240,12 +242,3 @@ class SessionExecutor:
 
 def _ints(values: Sequence[int]) -> np.ndarray:
     return np.array(values, np.int32)
-
-
-def _check_signatures(model: Model, names: Sequence[str]) -> None:
-    missing = sorted(set(names) - set(model.signatures))
-    if missing:
-        rule = "the served model must have every signature of the bundle"
-        raise ServingError(
-            f"{rule}; is it another bundle's, or an older version? Got: none of {missing}"
-        )

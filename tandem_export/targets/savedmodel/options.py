@@ -36,7 +36,7 @@ class SavedModelOptions:
     def __post_init__(self) -> None:
         for name in ("version", "slots"):
             if not is_whole(getattr(self, name), 1):
-                rule = f"`{name}` must be a whole number of at least 1"
+                rule = f"`{name}` must be at least 1, a whole number"
                 raise ConfigError(f"{rule}. Got: {getattr(self, name)!r}")
         if not (isinstance(self.model, str) and re.fullmatch(r"[A-Za-z0-9_.-]+", self.model)):
             rule = "`model` must be a name of letters, digits, `_`, `.` and `-`"
