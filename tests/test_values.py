@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tandem_export.errors import ConfigError
-from tandem_export.graphs.spec import BuildOptions
+from tandem_export.graphs import BuildOptions
 from tandem_export.serving import ClientOptions
 from tandem_export.targets import SavedModelOptions
 from tandem_export.values import are_words, is_real, is_whole

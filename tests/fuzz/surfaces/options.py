@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tandem_export.errors import ConfigError
-from tandem_export.graphs.spec import BuildOptions
+from tandem_export.graphs import BuildOptions
 from tandem_export.runtime import SamplingParams
 from tandem_export.runtime.executors import form_of
 from tandem_export.serving import ClientOptions
