@@ -11,6 +11,7 @@ import json
 import random
 import sys
 import tempfile
+import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,7 +20,9 @@ from tests.fuzz.pool import Limits, Tally, run_surface
 from tests.fuzz.surfaces import SURFACES
 
 # A surface that is not cheap gets this share of the cases.
-SHARE = 0.01
+SHARE = 0.001
+# Seconds between two notes of the table so far.
+EVERY = 5.0
 COLUMNS = ("surface", "cases", "accepted", "typed", "untyped", "hangs", "crashes", "MB", "outside")
 
 
@@ -51,10 +54,12 @@ def run(
     cheap = [name for name in names if SURFACES[name].cheap]
     each = {n: -(-cases // max(len(cheap), 1)) if n in cheap else _few(cases) for n in names}
     tallies: dict[str, Tally] = {}
+    written = [time.monotonic()]
 
     def note(name: str, tally: Tally) -> None:
         tallies[name] = tally
-        if out is not None and tally.cases % 500 == 0:
+        if out is not None and time.monotonic() > written[0] + EVERY:
+            written[0] = time.monotonic()
             out.write_text(table(dict(tallies)) + "\n")
 
     def one(name: str) -> None:
@@ -74,7 +79,7 @@ def run(
 
 
 def _few(cases: int) -> int:
-    return max(1, int(cases * SHARE / 10))
+    return max(1, int(cases * SHARE))
 
 
 def run_one(name: str, seed: int, case: int) -> None:
