@@ -73,6 +73,10 @@ def escape_by_link(folder: Path) -> None:
 EMBEDDING = "embedding.weight"
 WRONG: dict[str, tuple[Any, list[str]]] = {
     # tandem.json as a document
+    "long_path": (
+        lambda f: edit(f, "files.primary.path", "a" * 300),
+        ["`files.primary.path` must be the name of a file in the folder", "at most 255"],
+    ),
     "not_json": (lambda f: (f / "tandem.json").write_text("{oops"), ["not a JSON", "{oops"]),
     "nan": (lambda f: edit(f, "config.router.tau", float("nan")), ["not a JSON", "NaN"]),
     "not_utf8": (lambda f: (f / "tandem.json").write_bytes(b"\xff\xfe"), ["not UTF-8"]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -159,3 +160,17 @@ def test_prompts_must_be_a_list(tmp_path: Path) -> None:
     file.write_text('{"a": 1}')
     result = run("verify", shared_bundle(), "--prompts-file", file)
     assert result.exit_code == 2 and "must be a JSON list of texts" in result.stderr
+
+
+def test_inspect_refuses_weights_that_cannot_be_read(tmp_path: Path) -> None:
+    from tests.bundle import sample
+
+    path = sample.write(tmp_path / "b")
+    data = bytearray((path / "weights.safetensors").read_bytes())
+    data[8] ^= 1
+    (path / "weights.safetensors").write_bytes(data)
+    entry = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+    sample.edit(path, lambda values: values["files"].update({"weights.safetensors": entry}))
+    result = run("inspect", path)
+    assert result.exit_code == 2
+    assert result.stderr.startswith("Error: `weights.safetensors, header`: not a JSON document")

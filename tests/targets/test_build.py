@@ -122,6 +122,17 @@ def test_a_tensor_that_does_not_fit_stops_the_build(checkpoint, tmp_path, spoil,
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_weight_that_is_no_number_stops_the_build(checkpoint, tmp_path):
+    rows = np.array(checkpoint.params["drafter"]["embedding.weight"])
+    rows[2, 1] = np.nan
+    drafter = checkpoint.params["drafter"] | {"embedding.weight": rows}
+    broken = dataclasses.replace(checkpoint, params=checkpoint.params | {"drafter": drafter})
+    text = r"tensor `drafter.embedding.weight` must be finite in float32. Got: nan at \[2, 1\]"
+    with pytest.raises(CheckpointError, match=text):
+        build(broken, ONE_STEP, tmp_path / "b")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_existing_bundle_needs_overwrite_and_survives_a_failure(checkpoint, tmp_path):
     options = dataclasses.replace(ONE_STEP, roles=("router",))
     build(checkpoint, options, tmp_path / "b")

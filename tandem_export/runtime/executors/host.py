@@ -16,6 +16,7 @@ from tandem_export.errors import ConfigError
 from tandem_export.runtime.buckets import cache_of, round_graphs
 from tandem_export.runtime.executor import Counters, Registers, RoundKind, prefill_chunks
 from tandem_export.runtime.executors.host_cache import HostCache, make_caches
+from tandem_export.runtime.executors.room import check_room
 
 Arrays = dict[str, np.ndarray]
 # A prefilled row: of each model the rows that the prompt fills, `[L, 2, K, T, H]`.
@@ -56,6 +57,7 @@ class HostExecutor:
         self._bundle, self._backend = bundle, backend
         block = bundle.find("primary_block", batch=batch, width=1)
         self.cache = cache_of(block)
+        check_room(block.name, block.state)
         graphs = bundle.manifest.graphs
         self._prefills = {g.width: g for g in graphs if g.role == "prefill" and g.width}
         own = [g for g in graphs if g.batch == batch and g.role != "prefill"]

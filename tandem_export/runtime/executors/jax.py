@@ -24,6 +24,7 @@ from tandem_export.runtime.executor import (
     prefill_chunks,
 )
 from tandem_export.runtime.executors.caching import use_compilation_cache
+from tandem_export.runtime.executors.room import check_room
 from tandem_export.runtime.rows import RowInputs
 
 Arrays = dict[str, jax.Array]
@@ -117,6 +118,8 @@ class JaxExecutor:
         self.counters = Counters()
         self._bundle = bundle
         self._insert = bundle.find("insert", batch=batch)
+        if jax.default_backend() == "cpu":
+            check_room(self._insert.name, self._insert.state)
         self._state = _zeros(self._insert.state)
         self.cache = cache_of(self._insert)
         graphs = bundle.manifest.graphs
