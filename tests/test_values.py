@@ -37,6 +37,7 @@ ODD: list[tuple[Any, str, Any, str]] = [
     (ClientOptions, "retries", 2.5, r"at least 0, at most 20. Got: 2.5"),
     (ClientOptions, "retries", 10**9, "Got: 1000000000"),
     (ClientOptions, "root_certificates", 5, "must be a PEM file. Got: '5'"),
+    (ClientOptions, "root_certificates", "a" * 5000, "must be a PEM file. Got: 'aaa"),
     (SavedModelOptions, "slots", "8", "must be at least 1, a whole number. Got: .8."),
     (SavedModelOptions, "version", True, "Got: True"),
     (SavedModelOptions, "model", 'x" base_path: "/', "must be a name of letters"),

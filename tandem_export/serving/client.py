@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -54,7 +55,7 @@ class ClientOptions:
             raise ConfigError(f"`private_key` and `certificate` must come together. Got: {got}")
         for name in ("root_certificates", "private_key", "certificate"):
             path = getattr(self, name)
-            if path is not None and not (isinstance(path, str | Path) and Path(path).is_file()):
+            if path is not None and not (isinstance(path, str | Path) and os.path.isfile(path)):
                 raise ConfigError(f"`{name}` must be a PEM file. Got: {str(path)!r}, no such file")
 
 
