@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import secrets
-import shutil
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 
@@ -16,7 +15,7 @@ from tandem_export.bundle.manifest import FileRecord, GraphRecord, Manifest
 from tandem_export.bundle.parse import parse_manifest
 from tandem_export.bundle.weights import write_weights
 from tandem_export.errors import BundleError
-from tandem_export.folders import replace_folder
+from tandem_export.folders import replace_folder, staging
 from tandem_export.storage import read_json
 
 
@@ -30,7 +29,8 @@ class BundleWriter:
             writer.commit(manifest)
 
     Leaving the block without `commit`, by an error or not, removes everything that was written and
-    leaves what stood at `path` as it was.
+    leaves what stood at `path` as it was. What a killed writer of the same `path` left beside it is
+    removed on entering.
 
     Raises, on entering:
       BundleError: `path` exists and `overwrite` is False, or it is not a bundle.
@@ -40,11 +40,11 @@ class BundleWriter:
         self.path = Path(path).absolute()
         self.overwrite = overwrite
         self._graphs: list[GraphRecord] = []
-        self._folder = _sibling(self.path, "new")
+        self._closing = ExitStack()
 
     def __enter__(self) -> BundleWriter:
         _check_destination(self.path, self.overwrite)
-        self._folder.mkdir(parents=True)
+        self._folder = self._closing.enter_context(staging(self.path))
         return self
 
     def __exit__(
@@ -53,8 +53,7 @@ class BundleWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._folder.exists():
-            shutil.rmtree(self._folder)
+        self._closing.close()
 
     def add_file(self, name: str, data: bytes) -> Path:
         """Writes one file at the relative path `name`, and returns where it lies until `commit`.
@@ -115,7 +114,11 @@ class BundleWriter:
         (self._folder / layout.DIGEST).write_text(layout.digest_line(data), "utf-8")
         (self._folder / layout.MANIFEST).write_bytes(data)
         _check_destination(self.path, self.overwrite)  # again: a build takes minutes
-        replace_folder(self._folder, self.path)
+        try:
+            replace_folder(self._folder, self.path)
+        except OSError:
+            _check_destination(self.path, self.overwrite)  # another build was faster by a moment
+            raise
 
     def _new_path(self, name: str) -> Path:
         path = self._folder / layout.check_path(name)
@@ -132,10 +135,6 @@ class BundleWriter:
             )
             for path in paths
         }
-
-
-def _sibling(path: Path, suffix: str) -> Path:
-    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.{suffix}")
 
 
 def _check_destination(path: Path, overwrite: bool) -> None:

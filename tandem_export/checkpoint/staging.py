@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from tandem_export.checkpoint.document import DOCUMENT_NAME, read_document
 from tandem_export.errors import CheckpointError
-from tandem_export.folders import replace_folder
+from tandem_export.folders import replace_folder, staging
 
 
 def require_free(folder: Path, name: str, *, overwrite: bool) -> None:
@@ -53,30 +50,7 @@ def _owned(folder: Path) -> set[str]:
 
 @contextmanager
 def staged(folder: Path) -> Iterator[Path]:
-    """A new folder beside `folder` that takes its place when the block ends without an error.
-
-    `folder` is missing for the time between two renames if it existed, and never half written.
-    """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    stage = folder.parent / f".{folder.name}.{uuid.uuid4().hex}"
-    stage.mkdir()
-    try:
+    """A new folder beside `folder` that takes its place when the block ends without an error."""
+    with staging(folder) as stage:
         yield stage
         replace_folder(stage, folder)
-    finally:
-        shutil.rmtree(stage, ignore_errors=True)
-
-
-def link_tree(source: Path, target: Path) -> None:
-    """Fills `target` with the files of `source`, as hard links where the disk can.
-
-    Unlink a file of `target` before writing it anew, or `source` changes too.
-    """
-    shutil.copytree(source, target, copy_function=_link, symlinks=True, dirs_exist_ok=True)
-
-
-def _link(source: str, target: str) -> None:
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copy2(source, target)

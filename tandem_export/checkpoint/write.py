@@ -16,7 +16,7 @@ from tandem_export.checkpoint.orbax import ORBAX_NAME, write_orbax
 from tandem_export.checkpoint.read import read_checkpoint
 from tandem_export.checkpoint.record import Checkpoint, Vocabulary, naming
 from tandem_export.checkpoint.sharing import check_shared, shared_entries
-from tandem_export.checkpoint.staging import link_tree, require_free, staged
+from tandem_export.checkpoint.staging import require_free, staged
 from tandem_export.checkpoint.tensors import (
     check_params,
     check_same,
@@ -27,6 +27,7 @@ from tandem_export.checkpoint.tensors import (
 from tandem_export.checkpoint.tokenizer import check_tokenizer, check_vocabulary
 from tandem_export.config import TandemConfig
 from tandem_export.errors import CheckpointError
+from tandem_export.folders import link_tree
 
 TEXT_NAMES = {"tokenizer": "tokenizer.json", "chat_template": "chat_template.jinja"}
 STORAGES = ("safetensors", "orbax")
@@ -103,7 +104,9 @@ def write_checkpoint(
             dtype=overall_dtype(arrays),
         )
         _write_text(stage / name, render(document))
-        return _read_back(stage / name, arrays)
+        checkpoint = _read_back(stage / name, arrays)
+        require_free(folder, name, overwrite=overwrite)  # again: writing takes minutes
+        return checkpoint
 
 
 def _arrays(params: Params) -> dict[str, dict[str, Any]]:

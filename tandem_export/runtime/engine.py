@@ -16,6 +16,7 @@ from tandem_export.errors import ConfigError, RequestError
 from tandem_export.runtime.admission import Limits, admit, round_kind
 from tandem_export.runtime.chat import ChatTemplate
 from tandem_export.runtime.executor import RoundKind, Rounds, Steps
+from tandem_export.runtime.interrupts import Interrupts
 from tandem_export.runtime.params import SamplingParams
 from tandem_export.runtime.result import Delta, Result
 from tandem_export.runtime.sample import Sample
@@ -74,6 +75,7 @@ class Engine:
         self._steps = StepRounds(executor, independent=independent)
         self._fused = cast(Rounds, executor) if hasattr(executor, "round") else None
         self._busy = threading.Lock()
+        self._interrupts = Interrupts()
 
     def warm_up(self, params: SamplingParams) -> None:
         """Compiles what requests like `params` need, so that none of them waits for it.
@@ -114,6 +116,8 @@ class Engine:
 
         Raises:
           RequestError: a request that this bundle cannot serve; none of them was started.
+          KeyboardInterrupt: Ctrl-C, at the end of a prompt's prefill or of a round; a second one
+            does not wait. The answers are lost, and the next call works as ever.
         """
         samples = self._admit(prompts, params, stream=on_delta is not None)
         with closing(self._run(samples, should_cancel)) as steps:
@@ -176,6 +180,22 @@ class Engine:
     def _run(
         self, samples: list[Sample], should_cancel: ShouldCancel | None
     ) -> Generator[Sample, None, None]:
+        """`_serve`, held back from signals; between its steps, which is the caller's time, not."""
+        steps = self._serve(samples, should_cancel)
+        try:
+            while True:
+                with self._interrupts:
+                    changed = next(steps, None)
+                if changed is None:
+                    return
+                yield from changed
+        finally:
+            with self._interrupts:
+                steps.close()
+
+    def _serve(
+        self, samples: list[Sample], should_cancel: ShouldCancel | None
+    ) -> Generator[list[Sample], None, None]:
         if not self._busy.acquire(blocking=False):
             raise RequestError("the engine serves one call at a time; wait for the one in progress")
         start = time.perf_counter()
@@ -183,7 +203,9 @@ class Engine:
         try:
             for kind, group in _by_kind(samples):
                 rounds = self._rounds(kind)
-                queue = Scheduler(self.executor, rounds, kind, self.stats, should_cancel)
+                queue = Scheduler(
+                    self.executor, rounds, kind, self.stats, should_cancel, self._interrupts
+                )
                 with closing(queue.run(group)) as steps:
                     yield from steps
         finally:

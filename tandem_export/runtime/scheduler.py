@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 
 from tandem_export.runtime.executor import RoundKind, RoundResult, Rounds, Steps
+from tandem_export.runtime.interrupts import Interrupts
 from tandem_export.runtime.rows import idle_rows, with_row
 from tandem_export.runtime.sample import Sample
 from tandem_export.runtime.stats import EngineStats
@@ -24,24 +25,26 @@ class Scheduler:
         kind: RoundKind,
         stats: EngineStats,
         should_cancel: ShouldCancel | None,
+        interrupts: Interrupts,
     ) -> None:
+        """Takes all slots of `executor`; `interrupts` are let in between two calls of it."""
         self._executor, self._rounds, self._kind = executor, rounds, kind
-        self._stats, self._should_cancel = stats, should_cancel
+        self._stats, self._should_cancel, self._interrupts = stats, should_cancel, interrupts
         self._slots: list[Sample | None] = [None] * executor.batch
         self._rows = idle_rows(executor.batch)
 
-    def run(self, samples: list[Sample]) -> Generator[Sample, None, None]:
-        """Yields each sample after every round that added to it, and when it was cancelled.
+    def run(self, samples: list[Sample]) -> Generator[list[Sample], None, None]:
+        """Yields the samples that were cancelled, and after every round those that it added to.
 
         Closing the iterator frees the slots.
         """
         waiting = deque(samples)
         try:
             while waiting or any(self._slots):
-                yield from self._cancel(waiting)
+                yield self._cancel(waiting)
                 self._fill(waiting)
                 if any(self._slots):
-                    yield from self._commit(self._round())
+                    yield self._commit(self._round())
         finally:
             for slot, sample in enumerate(self._slots):
                 if sample is not None:
@@ -67,6 +70,7 @@ class Scheduler:
         for slot, sample in enumerate(self._slots):
             if sample is None and waiting:
                 self._insert(waiting.popleft(), slot)
+                self._interrupts.deliver()
 
     def _insert(self, sample: Sample, slot: int) -> None:
         job = sample.job
@@ -92,7 +96,7 @@ class Scheduler:
         self._stats.drafter_runs += result.drafter_steps
         return result
 
-    def _commit(self, result: RoundResult) -> Iterator[Sample]:
+    def _commit(self, result: RoundResult) -> list[Sample]:
         count, drafted = result.count.tolist(), result.drafted.tolist()
         tokens, logprob = result.tokens.tolist(), result.logprob.tolist()
         stopped = result.stopped.tolist()
@@ -104,8 +108,7 @@ class Scheduler:
             sample.commit(tokens[slot][:n], logprob[slot][:n])
             if sample.finish_reason is not None:
                 self._free(slot)
-        for _, sample in done:
-            yield sample
+        return [sample for _, sample in done]
 
     def _free(self, slot: int) -> None:
         self._rounds.release(slot)

@@ -102,7 +102,9 @@ class JaxExecutor:
     """An `Executor` over one batch bucket.
 
     One copy of the weights serves all graphs. The state (caches and registers) goes from a graph's
-    outputs to the next one's donated arguments and never through the host.
+    outputs to the next one's donated arguments and never through the host. A call that does not
+    end, whatever the reason, has donated the state and put nothing in its place: all rows are then
+    lost, and `insert` and `release` begin with an empty state.
     """
 
     def __init__(
@@ -121,6 +123,7 @@ class JaxExecutor:
         if jax.default_backend() == "cpu":
             check_room(self._insert.name, self._insert.state)
         self._state = _zeros(self._insert.state)
+        self._sound = True  # False while a call has donated the state
         self.cache = cache_of(self._insert)
         graphs = bundle.manifest.graphs
         self._prefills = {g.width: g for g in graphs if g.role == "prefill" and g.width}
@@ -191,18 +194,36 @@ class JaxExecutor:
         self.counters.device_seconds += time.perf_counter() - start
         return state
 
+    def _change(self, graph: GraphRecord, inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        """Runs a graph over the state of all rows and waits for its outputs and its new state."""
+        self._load(graph)
+        start = time.perf_counter()
+        self._sound = False
+        called = self._call(graph, self._state, inputs)
+        # jax.device_get costs the host 80 us a round more than this.
+        outputs = {name: np.asarray(value) for name, value in called.items()}
+        if not outputs:
+            jax.block_until_ready(self._state)
+        self._sound = True
+        self.counters.device_seconds += time.perf_counter() - start
+        return outputs
+
+    def _mend(self) -> None:
+        if not self._sound:
+            self._state = _zeros(self._insert.state)
+            self._sound = True
+
     def insert(self, prefix: Arrays, slot: int, registers: Registers) -> None:
         """See `Rounds.insert`."""
-        start = time.perf_counter()
+        self._mend()
         values = {name: np.array([getattr(registers, name)], np.int32) for name in _REGISTERS}
         row = prefix | {name: _put(value) for name, value in values.items()}
         inputs = {f"prefix.{name}": value for name, value in row.items()}
-        self._call(self._insert, self._state, inputs | {"slot": _put(np.int32(slot))})
-        jax.block_until_ready(self._state)
-        self.counters.device_seconds += time.perf_counter() - start
+        self._change(self._insert, inputs | {"slot": _put(np.int32(slot))})
 
     def release(self, slot: int) -> None:
         """See `Rounds.release`."""
+        self._mend()
         budget = np.array(self._state["budget"])
         budget[slot] = 0
         self._state["budget"] = _put(budget)
@@ -211,16 +232,8 @@ class JaxExecutor:
         """See `Rounds.round`."""
         graph = self._find(kind.role, gamma=kind.gamma)
         inputs = self._row_inputs(graph, rows)
-        out = self._timed(graph, inputs)
+        out = self._change(graph, inputs)
         return RoundResult(drafter_steps=int(out.pop("drafter_steps")), **out)
-
-    def _timed(self, graph: GraphRecord, inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
-        start = time.perf_counter()
-        called = self._call(graph, self._state, inputs)
-        # jax.device_get costs the host 80 us a round more than this.
-        outputs = {name: np.asarray(value) for name, value in called.items()}
-        self.counters.device_seconds += time.perf_counter() - start
-        return outputs
 
     def _row_inputs(self, graph: GraphRecord, rows: RowInputs) -> Arrays:
         """The sampling inputs on the device; uploaded when `rows` is a new object."""
@@ -233,13 +246,13 @@ class JaxExecutor:
     def primary_block(self, tokens: np.ndarray, start: np.ndarray) -> np.ndarray:
         """See `Executor.primary_block`."""
         graph = self._find("primary_block", width=tokens.shape[1])
-        return self._timed(graph, {"tokens": _put(tokens), "start": _put(start)})["logits"]
+        return self._change(graph, {"tokens": _put(tokens), "start": _put(start)})["logits"]
 
     def drafter_step(self, tokens: np.ndarray, start: np.ndarray) -> np.ndarray:
         """See `Executor.drafter_step`."""
         graph = self._find("drafter_step", width=tokens.shape[1])
-        return self._timed(graph, {"tokens": _put(tokens), "start": _put(start)})["logits"]
+        return self._change(graph, {"tokens": _put(tokens), "start": _put(start)})["logits"]
 
     def router(self, logits: np.ndarray) -> np.ndarray:
         """See `Executor.router`."""
-        return self._timed(self._find("router"), {"logits": _put(logits)})["acceptance"]
+        return self._change(self._find("router"), {"logits": _put(logits)})["acceptance"]
