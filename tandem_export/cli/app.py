@@ -1,6 +1,6 @@
 """The program: its commands, and how errors become one paragraph and an exit code.
 
-Exit codes: 0 good, 1 a check failed, 2 bad input, 130 interrupted.
+Exit codes: 0 good, 1 a check failed, 2 bad input, 130 interrupted, 143 terminated.
 """
 
 from __future__ import annotations
@@ -24,10 +24,11 @@ from tandem_export.cli.options import DEBUG, JSON
 from tandem_export.cli.output import print_json
 from tandem_export.cli.plan import plan
 from tandem_export.cli.serving import bench_serving
+from tandem_export.cli.signals import Terminated, end_process, signals_end_the_command
 from tandem_export.cli.verify import verify
 from tandem_export.errors import TandemError
 
-BAD_INPUT, INTERRUPTED = 2, 130
+BAD_INPUT, INTERRUPTED, TERMINATED = 2, 130, 143
 
 
 class _Failure(click.ClickException):
@@ -53,19 +54,26 @@ class _Program(click.Group):
             raise _Failure(text) from error
 
     def main(self, args: Sequence[str] | None = None, **extra: Any) -> Any:  # type: ignore[override]
+        with signals_end_the_command():
+            code = self._code(args, extra)
+            if args is None and code in (INTERRUPTED, TERMINATED):
+                end_process(code)
+        sys.exit(code)
+
+    def _code(self, args: Sequence[str] | None, extra: dict[str, Any]) -> int:
+        """Runs the command; every end but a bug's has its exit code and its line on stderr."""
         try:
-            extra["standalone_mode"] = False
-            code = super().main(args, **extra)
+            return super().main(args, **extra | {"standalone_mode": False}) or 0
         except click.exceptions.NoArgsIsHelpError as error:
             click.echo(error.format_message(), err=True)
-            code = error.exit_code
+            return error.exit_code
         except click.ClickException as error:
             click.echo(f"Error: {error.format_message()}", err=True)
-            code = error.exit_code
-        except click.Abort:
-            click.echo("Interrupted.", err=True)
-            code = INTERRUPTED
-        sys.exit(code or 0)
+            return error.exit_code
+        except click.Abort as error:
+            ended = isinstance(error.__cause__, Terminated)
+            click.echo("Terminated." if ended else "Interrupted.", err=True)
+            return TERMINATED if ended else INTERRUPTED
 
 
 @click.group(cls=_Program, context_settings={"help_option_names": ["-h", "--help"]})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import shutil
 import tempfile
 from functools import cache
@@ -13,6 +12,7 @@ import click
 
 from tandem_export.cli.options import BUNDLE, INTS, common, prompts_file, running
 from tandem_export.cli.output import make_table, print_json, print_tables, progress, read_prompts
+from tandem_export.cli.signals import AT_END
 
 _MOST_SHOWN = 10
 
@@ -67,7 +67,7 @@ def verify(
 def _own_cache() -> str:
     """A folder for compiled graphs; it lives as long as the process, because JAX stays with it."""
     folder = tempfile.mkdtemp(prefix="tandem-export-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    AT_END.callback(shutil.rmtree, folder, ignore_errors=True)
     return folder
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -59,14 +60,26 @@ def compiler_options(bundle: Bundle, graph: str, platform: str) -> dict[str, str
 def _compile(lowered: Lowered, name: str, options: dict[str, str | bool]) -> Compiled:
     """Compiled with `options`, or with a warning without: compilers drop options, bundles stay."""
     try:
-        return lowered.compile(compiler_options=options)
+        return _compile_apart(lowered, options)
     except jax.errors.JaxRuntimeError as error:
         if not options:
             raise
         hint = "Run `tandem-export compile` on the bundle with this compiler, or ignore it."
         text = f"graph {name} is compiled without the options of its manifest: {error}. {hint}"
         warnings.warn(text, RuntimeWarning, stacklevel=2)
-        return lowered.compile()
+        return _compile_apart(lowered, {})
+
+
+def _compile_apart(lowered: Lowered, options: dict[str, str | bool]) -> Compiled:
+    """Compiles in a thread that the interpreter waits for before it ends.
+
+    In the main thread Ctrl-C would end the wait for jaxlib's compiler, which works on in a thread
+    of jaxlib and crashes when the interpreter destroys jax's client under it.
+    """
+    pool = ThreadPoolExecutor(1, thread_name_prefix="compile")
+    compiled = pool.submit(lowered.compile, compiler_options=options)
+    pool.shutdown(wait=False)
+    return compiled.result()
 
 
 def read_export(bundle: Bundle, graph: GraphRecord) -> tuple[export.Exported, tuple[Any, ...]]:
