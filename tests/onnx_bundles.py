@@ -75,6 +75,9 @@ def shared_bundle(kind: str, *targets: str, **changes: Any) -> Bundle:
     """A bundle that this process builds once; ONNX graphs are checked by value."""
     name = "-".join((kind, *targets, *map(str, changes.values())))
     options = dataclasses.replace(OPTIONS, **changes)
+    if CONFIGS[kind].router is None:
+        roles = tuple(role for role in options.roles if "router" not in role)
+        options = dataclasses.replace(options, roles=roles)
     # The StableHLO target has tests of its own, and its check takes most of the time.
     check = "stablehlo" not in targets
     path = Path(_FOLDER.name, name)

@@ -64,7 +64,7 @@ def build(
         from tandem_export import targets as library
         from tandem_export.bundle import describe
         from tandem_export.checkpoint import read_checkpoint
-        from tandem_export.graphs import BuildOptions
+        from tandem_export.graphs import BuildOptions, left_out
 
         # What was not asked for keeps the library's default.
         given = _given(options)
@@ -76,10 +76,13 @@ def build(
         }
         if "platforms" in given:
             given["platforms"] = tuple(sorted(set(given["platforms"])))
-        wanted = BuildOptions(**given)
+        wanted, pair = BuildOptions(**given), read_checkpoint(checkpoint)
+        gone = [str(one) for one in left_out(pair.config, wanted)]
+        for text in gone:
+            click.echo(f"Warning: {text}.", err=True)
         with progress(quiet=as_json) as report:
             bundle = library.build(
-                read_checkpoint(checkpoint),
+                pair,
                 wanted,
                 out,
                 targets=targets,
@@ -87,7 +90,7 @@ def build(
                 overwrite=overwrite,
                 savedmodel=library.SavedModelOptions(**_given(serving)),
             )
-    facts = describe(bundle)
+    facts = describe(bundle) | {"left_out": gone}
     print_json(facts) if as_json else _print(facts)
 
 

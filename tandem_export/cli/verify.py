@@ -15,6 +15,7 @@ from tandem_export.cli.output import make_table, print_json, print_tables, progr
 from tandem_export.cli.signals import AT_END
 
 _MOST_SHOWN = 10
+_RESULTS = {True: "pass", False: "FAIL", None: "-"}
 
 
 @click.command(
@@ -78,8 +79,8 @@ def _print(found: Any) -> None:
             check.claim,
             str(check.cases),
             str(check.tokens),
-            "pass" if check.passed else "FAIL",
-            check.detail or _count(check),
+            _RESULTS[check.passed],
+            "not tested" if check.passed is None else check.detail or _count(check),
         ]
         for check in found.checks
     ]
@@ -89,6 +90,9 @@ def _print(found: Any) -> None:
     _print_divergences(found)
     verdict = "verified" if found.passed else "NOT verified"
     name = {"P0": "P0 exact", "P1": "P1 numeric"}[found.parity]
+    for check in found.checks:
+        if check.passed is None:
+            click.echo(f"{check.level} {check.detail}")
     click.echo(f"{name}: {verdict}")
 
 

@@ -2,6 +2,7 @@
 
 from tandem_export.graphs.catalogue import plan_graphs, plan_rows
 from tandem_export.graphs.graph import Arrays, Graph, Shapes
+from tandem_export.graphs.left_out import LeftOut, left_out
 from tandem_export.graphs.options import AttentionForm, BuildOptions, Parity
 from tandem_export.graphs.roles import MAX_STOP_TOKENS
 from tandem_export.graphs.shapes import param_shapes, state_shapes
@@ -12,8 +13,10 @@ __all__ = [
     "AttentionForm",
     "BuildOptions",
     "Graph",
+    "LeftOut",
     "Parity",
     "Shapes",
+    "left_out",
     "param_shapes",
     "plan_graphs",
     "plan_rows",

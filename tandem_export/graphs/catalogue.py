@@ -23,7 +23,7 @@ def plan_graphs(config: TandemConfig, options: BuildOptions) -> list[Graph]:
     return [
         narrowed(_graph(build, role, bucket))
         for role, bucket in _graphs_of(build)
-        if role in options.roles
+        if role in options.wanted_roles
     ]
 
 
@@ -33,7 +33,7 @@ def plan_rows(config: TandemConfig, options: BuildOptions) -> list[Graph]:
     return [
         narrowed(_graph_in_rows(build, role, bucket))
         for role, bucket in _graphs_of(build)
-        if role in options.roles and ROLE_RECORDS[role].rows is not None
+        if role in options.wanted_roles and ROLE_RECORDS[role].rows is not None
     ]
 
 

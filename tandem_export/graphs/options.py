@@ -41,7 +41,7 @@ class BuildOptions:
         computed twice, because a TPU does not use its matrix unit for a one-row product.
       lossless: `exact`: every round of a graph has one width, G + 1 (parity P0 with `in_cache`);
         `numeric`: a round verifies at the smallest of `widths` that holds its longest draft (P1).
-      roles: which graphs are built.
+      roles: which graphs are built; empty is every role that the pair and the cache allow.
       platforms: what each graph is lowered for.
     """
 
@@ -56,7 +56,7 @@ class BuildOptions:
     attention: AttentionForm = "in_cache"
     least_rows: Literal[1, 2] = 1
     lossless: Literal["exact", "numeric"] = "exact"
-    roles: tuple[Role, ...] = ROLES
+    roles: tuple[Role, ...] = ()
     platforms: tuple[str, ...] = ("cpu", "tpu")
 
     def __post_init__(self) -> None:
@@ -93,6 +93,15 @@ class BuildOptions:
             value = getattr(self, name)
             if not (is_whole(value, 1) or (name == "generate_gamma" and value is None)):
                 raise ConfigError(f"`{name}` must be at least 1. Got: {value!r}")
+
+    @property
+    def wanted_roles(self) -> tuple[Role, ...]:
+        """The roles of `roles`, or all of them."""
+        return self.roles or ROLES
+
+    def room_of_generate(self, width: int) -> int:
+        """Returns the cache positions that `generate` needs for prompts of `width` tokens."""
+        return width + self.max_new + self.gamma_of_generate
 
     @property
     def gamma_of_generate(self) -> int:

@@ -142,7 +142,7 @@ def _router_buckets(build: Build, batch: int) -> Iterator[Bucket]:
 def _generate_buckets(build: Build, batch: int) -> Iterator[Bucket]:
     options = build.options
     for width in options.prompt:
-        if width + options.max_new + options.gamma_of_generate <= options.cache:
+        if options.room_of_generate(width) <= options.cache:
             yield Bucket(batch, options.gamma_of_generate, width)
 
 

@@ -13,6 +13,10 @@ MIN_EXPECTED = 5.0
 _TINY, _EPSILON, _MOST_TERMS = 1e-300, 1e-15, 10_000
 
 
+class TooFewBinsError(ConfigError):
+    """The distribution is too narrow, or the samples are too few, for a chi-square test."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class GoodnessOfFit:
     """The test's outcome: `bins` after pooling, `freedom` = bins - 1."""
@@ -34,16 +38,16 @@ def fit(counts: np.ndarray, probabilities: np.ndarray) -> GoodnessOfFit:
     probability is 0 has p = 0.
 
     Raises:
-      ConfigError: fewer than two bins come together.
+      TooFewBinsError: fewer than two bins come together, and no count is impossible.
     """
     observed, expected = _pool(counts.astype(np.float64), probabilities * counts.sum())
+    if np.any(counts[probabilities == 0] > 0):
+        return GoodnessOfFit(statistic=math.inf, bins=len(expected), p_value=0.0)
     if len(expected) < 2:
-        raise ConfigError(
+        raise TooFewBinsError(
             f"a chi-square test needs two bins that expect {MIN_EXPECTED:g}; draw more samples, or "
             f"from a wider distribution. Got: {len(expected)} of {counts.sum()} samples"
         )
-    if np.any(counts[probabilities == 0] > 0):
-        return GoodnessOfFit(statistic=math.inf, bins=len(expected), p_value=0.0)
     statistic = float(np.sum((observed - expected) ** 2 / expected))
     p_value = survival(statistic, len(expected) - 1)
     return GoodnessOfFit(statistic=statistic, bins=len(expected), p_value=p_value)

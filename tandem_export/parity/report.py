@@ -19,7 +19,7 @@ class Check:
       claim: in words.
       cases: answers that were compared (P2: samples).
       tokens: tokens in them.
-      passed: whether the claim holds for all of them.
+      passed: whether the claim holds for all of them; None is not tested, and `detail` says why.
       divergences: what differed; under P1 near-ties are listed too.
       detail: a number or two for people, may be empty.
     """
@@ -28,7 +28,7 @@ class Check:
     claim: str
     cases: int
     tokens: int
-    passed: bool
+    passed: bool | None
     divergences: tuple[Divergence, ...] = ()
     detail: str = ""
 
@@ -54,8 +54,8 @@ class Report:
 
     @property
     def passed(self) -> bool:
-        """Whether every check passed."""
-        return all(check.passed for check in self.checks)
+        """Whether every check that was made passed."""
+        return all(check.passed for check in self.checks if check.passed is not None)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values, `passed` included."""
@@ -75,6 +75,11 @@ def _sum(group: list[Check]) -> Check:
         group[0],
         cases=sum(check.cases for check in group),
         tokens=sum(check.tokens for check in group),
-        passed=all(check.passed for check in group),
+        passed=_all_passed(check.passed for check in group),
         divergences=tuple(d for check in group for d in check.divergences),
     )
+
+
+def _all_passed(passed: Iterable[bool | None]) -> bool | None:
+    tested = [one for one in passed if one is not None]
+    return all(tested) if tested else None

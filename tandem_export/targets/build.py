@@ -23,7 +23,7 @@ from tandem_export.bundle import (
 from tandem_export.bundle.layout import CHAT_TEMPLATE, TOKENIZER
 from tandem_export.config import to_dict
 from tandem_export.errors import CheckpointError, ConfigError
-from tandem_export.graphs import BuildOptions, Graph
+from tandem_export.graphs import BuildOptions, Graph, left_out
 from tandem_export.model import quantize
 from tandem_export.targets.finite import check_finite
 from tandem_export.targets.registry import TARGETS, Target
@@ -49,6 +49,8 @@ def build(
 ) -> Bundle:
     """Writes a bundle of `checkpoint` to the folder `out` and opens it, hashes checked.
 
+    Where no roles are named, those that cannot be built are left out; `graphs.left_out` lists them.
+
     Args:
       checkpoint: the pair, its vocabulary and tokenizer.
       options: buckets, dtype, forms, platforms.
@@ -60,7 +62,7 @@ def build(
       savedmodel: options of the target `savedmodel`.
 
     Raises:
-      ConfigError: an unknown target.
+      ConfigError: an unknown target, or a role of `options.roles` or a target without a graph.
       CheckpointError: a graph needs a tensor that the checkpoint lacks or has in another shape, or
         a weight is not finite.
       ExportError: a graph failed its check.
@@ -69,10 +71,15 @@ def build(
     unknown = sorted(set(targets) - set(TARGETS))
     if unknown or not targets:
         raise ConfigError(f"`targets` must be some of {sorted(TARGETS)}. Got: {list(targets)}")
+    left_out(checkpoint.config, options)  # raises where all of a role is
     chosen = {name: TARGETS[name] for name in targets}
     # Targets of one plan share its graphs.
     plans = {target.plan for target in chosen.values()}
     graphs = {plan: plan(checkpoint.config, options) for plan in plans}
+    for name, target in chosen.items():
+        if not graphs[target.plan]:
+            rule = f"target {name!r} has no graph of the roles {list(options.wanted_roles)}"
+            raise ConfigError(f"{rule}. Leave the target out, or name others in `roles`.")
     for part, own in checkpoint.params.items():
         check_finite(part, own, options.dtype)
     tensors = _tensors(checkpoint.params, options)
@@ -126,7 +133,7 @@ def _manifest(
         checkpoint=CheckpointRecord(
             source=dict(checkpoint.source), provenance=dict(checkpoint.provenance)
         ),
-        options=dataclasses.asdict(options),
+        options=dataclasses.asdict(options) | {"roles": options.wanted_roles},
         versions=_versions(targets),
         not_after=_not_after(now.date(), targets),
     )

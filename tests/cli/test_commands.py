@@ -51,11 +51,27 @@ def test_build_and_inspect(tmp_path: Path) -> None:
     facts = json.loads(result.stdout)
     names = [graph["name"] for graph in facts["graphs"]]
     assert names == ["prefill_b1_t4", "insert_b1", "round_b1_g0", "round_b1_g2"]
+    assert facts.pop("left_out") == [] and result.stderr == ""
     assert json.loads(run("inspect", out, "--json").stdout) == facts
     shown = run("inspect", out)
     assert shown.exit_code == 0 and "round_b1_g2" in shown.stdout and "expired" in shown.stdout
     again = run("build", shared_checkpoint(), "--out", out, *buckets, *roles)
     assert again.exit_code == 2 and "overwrite" in again.stderr
+
+
+def test_what_a_build_leaves_out_is_said(tmp_path: Path) -> None:
+    buckets = ("--batch", "1", "--gamma", "2", "--prompt", "4", "--cache", "9", "--max-new", "4")
+    roles = ("--graphs", "insert,generate", "--platform", "cpu")
+    refused = run("build", shared_checkpoint(), "--out", tmp_path / "a", *buckets, *roles)
+    assert refused.exit_code == 2 and "`cache` of at least 10, or `max_new` of at most 3" in (
+        refused.stderr
+    )
+    assert list(tmp_path.iterdir()) == []
+    two = ("--prompt", "2,4", "--json")
+    result = run("build", shared_checkpoint(), "--out", tmp_path / "b", *buckets, *roles, *two)
+    assert result.exit_code == 0, result.stderr
+    [text] = json.loads(result.stdout)["left_out"]
+    assert result.stderr == f"Warning: {text}.\n" and "prompt bucket 4" in text
 
 
 def test_checkpoint_inspect() -> None:

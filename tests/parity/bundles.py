@@ -77,7 +77,8 @@ def shared_bundle(kind: str = "tandem", lossless: str = "exact") -> Path:
 @cache
 def _built(kind: str, lossless: Any) -> Path:
     folder = Path(_FOLDER.name, f"{kind}-{lossless}")
-    roles = OPTIONS.roles if lossless == "exact" else _WITHOUT_ROUTER
+    exact = lossless == "exact" and PAIRS[kind].router is not None
+    roles = OPTIONS.roles if exact else _WITHOUT_ROUTER
     options = dataclasses.replace(OPTIONS, lossless=lossless, roles=roles)
     # The tests of the targets check values; here that would take most of the time.
     build(Checkpoint(**_parts(kind), source={}), options, folder, check_values=False)

@@ -64,3 +64,9 @@ def test_draws_of_the_distribution_pass_and_others_fail() -> None:
     rng, p = np.random.default_rng(0), np.array([0.4, 0.3, 0.2, 0.1])
     assert fit(rng.multinomial(4000, p), p).p_value > 1e-3
     assert fit(rng.multinomial(4000, [0.35, 0.35, 0.2, 0.1]), p).p_value < 1e-6
+
+
+def test_an_impossible_outcome_fails_however_narrow_the_distribution_is() -> None:
+    assert fit(np.array([99, 1]), np.array([1.0, 0.0])).p_value == 0.0
+    with pytest.raises(TooFewBinsError, match=r"Got: 1 of 100 samples"):
+        fit(np.array([100, 0]), np.array([1.0, 0.0]))

@@ -90,3 +90,17 @@ def test_options_are_checked(tmp_path) -> None:
         VerifyOptions(samples=-1)
     with pytest.raises(BundleError, match="is not a bundle"):
         verify(tmp_path)
+
+
+def test_a_peaked_model_is_verified_by_the_rest(monkeypatch) -> None:
+    """Its distribution has no two bins; what P0 found counts all the same."""
+    monkeypatch.setattr("tandem_export.parity.chi_square.MIN_EXPECTED", 1e9)
+    report = verify(shared_bundle(), SMALL, prompts=PROMPTS)
+    *others, last = report.checks
+    assert last.level == "P2" and last.passed is None and last.detail.startswith("not tested: the")
+    assert "needs two bins" in last.detail
+    assert report.passed and all(check.passed for check in others)
+    failed = dataclasses.replace(
+        report, checks=(dataclasses.replace(others[0], passed=False), last)
+    )
+    assert not failed.passed

@@ -21,7 +21,7 @@ from tests.onnx_bundles import shared_bundle
 
 PACKAGE = str(Path(tandem_export.__file__).parent)
 PROMPTS = [[3], [1, 2, 3, 4, 5, 6], [2, 9]]
-TRIES = 120
+TRIES = 60
 
 
 @cache
