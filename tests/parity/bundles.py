@@ -26,6 +26,8 @@ PAIRS = {
     "tandem": dataclasses.replace(TANDEM, primary=PRIMARY, drafter=DRAFTER, layer_map=(1,)),
     "independent": TandemConfig(primary=PRIMARY, drafter=DRAFTER, kind="independent"),
 }
+# Nearly all of the probability is on one token.
+PAIRS["peaked"] = PAIRS["tandem"]
 OPTIONS = BuildOptions(
     batch=(2,),
     gamma=(2,),
@@ -57,16 +59,16 @@ def _parts(kind: str) -> dict[str, Any]:
         "config": config,
         "vocabulary": Vocabulary(size=size, end_tokens=(0,)),
         "tokenizer_json": tokenizer.to_str(),
-        "params": {part: _params(config, part) for part in PARTS if has_part(config, part)},
+        "params": {p: _params(config, p, kind == "peaked") for p in PARTS if has_part(config, p)},
         "provenance": {},
     }
 
 
-def _params(config: TandemConfig, part: str) -> dict[str, np.ndarray]:
+def _params(config: TandemConfig, part: str, peaked: bool) -> dict[str, np.ndarray]:
     """Random; output heads are scaled up, so that greedy choices are no near-ties."""
-    own = random_params(config, part, seed=len(part))
+    own, scale = random_params(config, part, seed=len(part)), 3000 if peaked else 3
     sharp = ("head.weight",) if part != "router" else ()
-    return {name: np.asarray(t * 3 if name in sharp else t) for name, t in own.items()}
+    return {name: np.asarray(t * scale if name in sharp else t) for name, t in own.items()}
 
 
 def shared_bundle(kind: str = "tandem", lossless: str = "exact") -> Path:

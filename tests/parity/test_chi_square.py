@@ -8,6 +8,7 @@ from scipy import stats
 
 from tandem_export.errors import ConfigError
 from tandem_export.parity import fit, survival
+from tandem_export.parity.chi_square import TooFewBinsError
 
 
 @pytest.mark.parametrize("freedom", [1, 2, 3, 10, 77, 400])
