@@ -63,7 +63,8 @@ class _Program(click.Group):
     def _code(self, args: Sequence[str] | None, extra: dict[str, Any]) -> int:
         """Runs the command; every end but a bug's has its exit code and its line on stderr."""
         try:
-            return super().main(args, **extra | {"standalone_mode": False}) or 0
+            extra["standalone_mode"] = False
+            return super().main(args, **extra) or 0
         except click.exceptions.NoArgsIsHelpError as error:
             click.echo(error.format_message(), err=True)
             return error.exit_code
