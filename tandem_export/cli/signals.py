@@ -55,7 +55,9 @@ def signals_end_the_command() -> Iterator[None]:
         yield
         return
     ending, hook = _Ending(), sys.unraisablehook
-    handlers = {number: signal.signal(number, ending.on_signal) for number in _SIGNALS}
+    # A shell lets what it starts in the background ignore Ctrl-C: so it stays.
+    heard = [number for number in _SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+    handlers = {number: signal.signal(number, ending.on_signal) for number in heard}
     sys.unraisablehook = ending.on_unraisable
     try:
         yield

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ LAST = {signal.SIGINT: "Interrupted.", signal.SIGTERM: "Terminated."}
 BUCKETS = ("--batch", "1", "--gamma", "1,2", "--prompt", "4", "--cache", "32", "--max-new", "8")
 MAIN = """
 import os, signal, sys, threading
+signal.signal(signal.SIGINT, signal.default_int_handler)  # tests may run in the background
 {prelude}
 from tandem_export.cli import main
 main()
@@ -41,9 +43,9 @@ def hidden(folder: Path) -> list[Path]:
     return [path for path in folder.iterdir() if path.name.startswith(".")]
 
 
-def wait_for_stage(folder: Path, process: subprocess.Popen[str]) -> None:
-    """Until the build has written something beside its place."""
-    while not any(list(path.iterdir()) for path in hidden(folder)):
+def wait_for_stage(folder: Path, process: subprocess.Popen[str], old: Sequence[Path] = ()) -> None:
+    """Until the build has written its weights beside its place; `old` are other builds' folders."""
+    while not any((path / "weights.safetensors").exists() for path in {*hidden(folder)} - {*old}):
         assert process.poll() is None, process.communicate()
         time.sleep(0.02)
 
@@ -88,8 +90,9 @@ def test_a_signal_while_a_bundle_is_built(tmp_path: Path, number: signal.Signals
 def test_a_second_signal_ends_at_once_and_the_next_build_cleans_up(tmp_path: Path) -> None:
     """As `kill -9` does: nothing is left that the next build does not remove."""
     for number in (signal.SIGINT, signal.SIGKILL):
+        old = hidden(tmp_path)
         process = start("build", shared_checkpoint(), "--out", tmp_path / "out", *BUCKETS)
-        wait_for_stage(tmp_path, process)
+        wait_for_stage(tmp_path, process, old)
         process.send_signal(number)
         if number == signal.SIGINT:
             assert process.stderr is not None
