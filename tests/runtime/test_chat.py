@@ -132,6 +132,7 @@ def test_a_fork_has_a_process_of_its_own() -> None:
         "from tandem_export.runtime.chat_process import PROCESS\n"
         "assert PROCESS.render('a', {}) == 'a'\n"
         "child = os.fork()\n"
+        "assert child or PROCESS._process is None\n"
         "assert PROCESS.render('b{{ x }}', {'x': child > 0}) == f'b{child > 0}'\n"
         "if child:\n"
         "    assert os.waitpid(child, 0)[1] == 0\n"
