@@ -103,6 +103,7 @@ def publish(primary: Params, trained: Trained, corpus: corpora.Corpus, folder: P
     provenance = {
         "recipe": "recipes/stdlib_mini",
         "data": "the CPython standard library (PSF licence 2.0), recipes/stdlib_mini/files.txt",
+        "licence": "Apache-2.0; trained on CPython's standard library (PSF licence 2.0)",
         "corpus_sha256": corpus.sha256,
         "python": platform.python_version(),
         "measures": measures,

@@ -17,6 +17,8 @@ TOKENIZER = "tokenizer.json"
 CHAT_TEMPLATE = "chat_template.jinja"
 # Files that running or loading could execute.
 _CODE = (".py", ".pyc", ".pkl", ".pickle")
+# What file managers leave in folders that somebody looked at.
+SYSTEM_FILES = (".DS_Store", "Thumbs.db", "desktop.ini", ".directory")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 

@@ -84,6 +84,11 @@ def _present(folder: Path) -> set[str]:
             relative = whole.relative_to(folder).as_posix()
             if whole.is_symlink():
                 raise BundleError(f"a bundle holds no links. Got: {relative!r}. Remove it.")
+            if name in layout.SYSTEM_FILES or name.startswith("._"):
+                raise BundleError(
+                    f"{relative!r} is a file that macOS or Windows puts into folders, and no part "
+                    "of the bundle. Remove it."
+                )
             if name in files:
                 found.add(layout.check_path(relative))
                 if not whole.is_file():  # A FIFO would be waited for.

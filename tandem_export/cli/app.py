@@ -20,12 +20,14 @@ from tandem_export.cli.executors import bench_executors
 from tandem_export.cli.generate import generate
 from tandem_export.cli.import_ import import_
 from tandem_export.cli.inspect import inspect
-from tandem_export.cli.options import DEBUG, JSON
+from tandem_export.cli.options import COMMAND, DEBUG, JSON
 from tandem_export.cli.output import print_json
 from tandem_export.cli.plan import plan
 from tandem_export.cli.serving import bench_serving
 from tandem_export.cli.signals import Terminated, end_process, signals_end_the_command
+from tandem_export.cli.stand_in import stand_in
 from tandem_export.cli.verify import verify
+from tandem_export.cli.words import in_options
 from tandem_export.errors import TandemError
 
 BAD_INPUT, INTERRUPTED, TERMINATED = 2, 130, 143
@@ -48,7 +50,8 @@ class _Program(click.Group):
         except (TandemError, OSError, click.UsageError) as error:
             if ctx.meta.get(DEBUG) and not isinstance(error, click.UsageError):
                 raise
-            text = error.format_message() if isinstance(error, click.UsageError) else str(error)
+            is_usage = isinstance(error, click.UsageError)
+            text = error.format_message() if is_usage else _told(error, ctx)
             if ctx.meta.get(JSON):
                 print_json({"error": {"type": type(error).__name__, "message": text}})
             raise _Failure(text) from error
@@ -77,7 +80,14 @@ class _Program(click.Group):
             return TERMINATED if ended else INTERRUPTED
 
 
-@click.group(cls=_Program, context_settings={"help_option_names": ["-h", "--help"]})
+def _told(error: Exception, ctx: click.Context) -> str:
+    return in_options(str(error), ctx.meta.get(COMMAND))
+
+
+@click.group(
+    cls=_Program,
+    context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
+)
 @click.version_option(__version__, prog_name="tandem-export")
 def main() -> None:
     """Exports trained Tandem Transformers to bundles, runs, verifies and measures them."""
@@ -91,6 +101,7 @@ for _command in (
     verify,
     bench,
     bench_serving,
+    stand_in,
     bench_executors,
     plan,
     compile,

@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from tandem_export.cli.options import BUNDLE, FLOATS, INTS, WORDS, common, prompts_file, running
+from tandem_export.cli.choices import FAMILIES, FLOATS, INTS, words
+from tandem_export.cli.options import common, pick_executor, prompts_file, running
 from tandem_export.cli.output import (
     make_table,
     percentages,
@@ -17,6 +18,7 @@ from tandem_export.cli.output import (
     progress,
     read_prompts,
 )
+from tandem_export.cli.places import BUNDLE, BundlePath
 
 
 @click.command(
@@ -29,17 +31,20 @@ Examples:
 @BUNDLE
 @click.option(
     "--baseline",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=BundlePath(),
+    metavar="DIR2",
     help="A bundle of the same primary with another drafter.",
 )
-@click.option("--prompts", type=int, default=6, show_default=True, help="How many, once a row.")
-@click.option("--max-new-tokens", type=int, default=64, show_default=True)
-@click.option("--repetitions", type=int, default=5, show_default=True, help="Turns of each.")
-@click.option("--temperature", type=float, default=0.0, show_default=True)
+@click.option("--prompts", type=int, default=6, help="How many, once a row.")
+@click.option("--max-new-tokens", type=int, default=64)
+@click.option("--repetitions", type=int, default=5, help="Turns of each.")
+@click.option("--temperature", type=float, default=0.0)
 @click.option("--batch", type=INTS, default=(), help="Batch buckets.  [default: all]")
 @click.option("--gamma", type=INTS, default=(), help="Gamma buckets.  [default: all]")
-@click.option("--tau", type=FLOATS, default=(0.3, 0.5, 0.7), help="Router thresholds.")
-@click.option("--families", type=WORDS, help="primary, speed, router, ...  [default: all]")
+@click.option("--tau", type=FLOATS, default="0.3,0.5,0.7", help="Router thresholds.")
+@click.option(
+    "--families", type=words("speed,router", FAMILIES), help="Candidates.  [default: all]"
+)
 @click.option("--startup/--no-startup", default=True, help="Time to the first token.")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="JSON goes here too.")
 @prompts_file
@@ -49,6 +54,7 @@ def bench(
     bundle: Path,
     baseline: Path | None,
     families: tuple[Any, ...] | None,
+    executor: str | None,
     out: Path | None,
     prompts_file: Path | None,
     as_json: bool,
@@ -62,6 +68,7 @@ def bench(
     from tandem_export import benchmark
 
     given: dict[str, Any] = options | ({} if families is None else {"families": families})
+    given["executor"] = pick_executor(bundle, executor)
     with progress(quiet=as_json) as report:
         found = benchmark.bench(
             bundle,

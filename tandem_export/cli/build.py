@@ -7,8 +7,27 @@ from typing import Any
 
 import click
 
-from tandem_export.cli.options import INTS, WORDS, common
-from tandem_export.cli.output import make_table, needs, print_json, print_tables, progress, size
+from tandem_export.cli.choices import (
+    ATTENTION,
+    DTYPES,
+    INTS,
+    LOSSLESS,
+    PLATFORMS,
+    ROLES,
+    TARGETS,
+    words,
+)
+from tandem_export.cli.options import common
+from tandem_export.cli.output import (
+    make_table,
+    needs,
+    print_json,
+    print_next,
+    print_tables,
+    progress,
+    size,
+)
+from tandem_export.cli.places import CHECKPOINT
 
 
 @click.command(
@@ -18,29 +37,60 @@ Examples:
   tandem-export build CHECKPOINT --out DIR --batch 1,8 --gamma 3,5 --dtype bfloat16
   tandem-export build CHECKPOINT --out DIR --graphs prefill,insert,round --platform cpu"""
 )
-@click.argument("checkpoint")
+@click.argument("checkpoint", type=CHECKPOINT)
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The bundle's folder.")
-@click.option("--target", "targets", multiple=True, default=("stablehlo",), show_default=True)
+@click.option(
+    "--target",
+    "targets",
+    type=click.Choice(TARGETS),
+    multiple=True,
+    default=("stablehlo",),
+    help="May be repeated.",
+)
 @click.option("--batch", type=INTS, help="Batch buckets.  [default: 1,4]")
 @click.option("--gamma", type=INTS, help="Draft lengths.  [default: 1,3,5,8]")
 @click.option("--prompt", type=INTS, help="Prefill chunk lengths.  [default: 64,256]")
 @click.option("--cache", type=int, help="Positions of a row's cache.  [default: 512]")
 @click.option("--max-new", type=int, help="Longest answer of `generate` graphs.  [default: 128]")
-@click.option("--dtype", help="float32 or bfloat16, of weights and activations.")
-@click.option("--quantize", help="int8: weights of 1 byte, a scale per output channel.")
-@click.option("--attention", help="in_cache, two_part or kernel (of Pallas, for TPU).")
-@click.option("--least-rows", type=int, help="1, or 2 for a TPU at batch 1.  [default: 1]")
-@click.option("--lossless", help="exact: one width a round (P0); numeric: widths vary (P1).")
-@click.option("--platform", "platforms", multiple=True, help="cpu, tpu; may be repeated.")
-@click.option("--graphs", "roles", type=WORDS, help="Roles to build.  [default: all]")
+@click.option(
+    "--dtype",
+    type=click.Choice(DTYPES),
+    help="Of weights, activations.  [default: float32]",
+)
+@click.option(
+    "--quantize", type=click.Choice(["int8"]), help="Weights of 1 byte, a scale per output channel."
+)
+@click.option("--attention", type=click.Choice(ATTENTION), help="kernel: of Pallas, for TPU.")
+@click.option(
+    "--least-rows", type=click.IntRange(1, 2), help="1, or 2 for a TPU at batch 1.  [default: 1]"
+)
+@click.option(
+    "--lossless",
+    type=click.Choice(LOSSLESS),
+    help="exact: one width a round (P0); numeric: widths vary (P1).",
+)
+@click.option(
+    "--platform",
+    "platforms",
+    type=click.Choice(PLATFORMS),
+    multiple=True,
+    help="May be repeated.  [default: both]",
+)
+@click.option(
+    "--graphs", "roles", type=words("round,insert", ROLES), help="Roles to build.  [default: all]"
+)
 @click.option("--slots", type=int, help="savedmodel: rows that callers can hold.  [default: 8]")
-@click.option("--model-version", type=int, help="savedmodel: the version folder.  [default: 1]")
+@click.option(
+    "--model-version", "version", type=int, help="savedmodel: the version folder.  [default: 1]"
+)
 @click.option(
     "--calling-convention",
     type=int,
     help="savedmodel: 9 for TensorFlow before 2.20.  [default: 10]",
 )
-@click.option("--stablehlo-version", help="savedmodel: what modules are written for.")
+@click.option(
+    "--stablehlo-version", metavar="VERSION", help="savedmodel: what modules are written for."
+)
 @click.option("--overwrite", is_flag=True, help="Replace the bundle at --out.")
 @common
 def build(
@@ -50,7 +100,7 @@ def build(
     overwrite: bool,
     as_json: bool,
     slots: int | None,
-    model_version: int | None,
+    version: int | None,
     calling_convention: int | None,
     stablehlo_version: str | None,
     **options: Any,
@@ -60,7 +110,7 @@ def build(
     CHECKPOINT is a folder with a tandem.json, such a JSON file, or demo:stdlib-mini or
     demo:stdlib-mini-independent.
     """
-    with needs("build"):
+    with needs("stablehlo" if set(targets) == {"stablehlo"} else "build"):
         from tandem_export import targets as library
         from tandem_export.bundle import describe
         from tandem_export.checkpoint import read_checkpoint
@@ -70,7 +120,7 @@ def build(
         given = _given(options)
         serving = {
             "slots": slots,
-            "version": model_version,
+            "version": version,
             "calling_convention": calling_convention,
             "stablehlo_version": stablehlo_version,
         }
@@ -105,3 +155,15 @@ def _print(facts: dict[str, Any]) -> None:
     found = [g["difference"] for g in facts["graphs"] if g["difference"] is not None]
     if found:
         click.echo(f"largest difference to the traced functions: {max(found):.2g}")
+    print_next(*_next(facts))
+
+
+def _next(facts: dict[str, Any]) -> list[str]:
+    """What can be done with the graphs that are there."""
+    path, roles = facts["path"], {graph["role"] for graph in facts["graphs"]}
+    commands = [f"inspect {path}"]
+    if "round" in roles or {"primary_block", "drafter_step"} <= roles:
+        commands.append(f'generate {path} "PROMPT"')
+    if {"primary_block", "drafter_step"} <= roles:
+        commands += [f"verify {path}", f"bench {path}"]
+    return commands

@@ -7,8 +7,10 @@ from typing import Any
 
 import click
 
+from tandem_export.cli.choices import DTYPES
 from tandem_export.cli.options import common
 from tandem_export.cli.output import make_table, needs, print_json, print_tables, size
+from tandem_export.cli.places import CHECKPOINT
 
 
 @click.group()
@@ -22,7 +24,7 @@ Examples:
   tandem-export checkpoint inspect demo:stdlib-mini
   tandem-export checkpoint inspect CHECKPOINT --json"""
 )
-@click.argument("path")
+@click.argument("path", type=CHECKPOINT)
 @common
 def inspect(path: str, as_json: bool) -> None:
     """Shows what the checkpoint at PATH holds, after checking it.
@@ -42,11 +44,11 @@ Examples:
   tandem-export checkpoint compare pair reference.npz
   tandem-export checkpoint compare pair reference.npz --dtype bfloat16 --json"""
 )
-@click.argument("path", metavar="CHECKPOINT")
+@click.argument("path", metavar="CHECKPOINT", type=CHECKPOINT)
 @click.argument("reference", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option(
     "--dtype",
-    type=click.Choice(["float32", "bfloat16"]),
+    type=click.Choice(DTYPES),
     help="What the reference was computed in.  [default: as the weights are]",
 )
 @common

@@ -8,11 +8,13 @@ from typing import Any
 
 import click
 
-from tandem_export.cli.options import INTS, WORDS, common
+from tandem_export.cli.choices import ATTENTION, CHIPS, INTS, PRESETS, ROLES, Suggested, words
+from tandem_export.cli.options import common
 from tandem_export.cli.output import make_table, needs, print_json, print_tables, progress, size
 from tandem_export.tpu.environment import run_without_chips
 
 CHECK_FAILED = 1
+SOURCE = Suggested(PRESETS, "BUNDLE|PRESET|FILE|CHECKPOINT")
 
 
 @click.command(
@@ -22,18 +24,40 @@ Examples:
   tandem-export compile 2b --target v5e --batch 4 --graphs primary_block,round
   tandem-export compile 8b --quantize int8 --json --out compile.json"""
 )
-@click.argument("source")
-@click.option("--target", default="v5e", show_default=True, help="v5e-1, v5e-4 or v5e-8.")
-@click.option("--graphs", "roles", type=WORDS, default=(), help="Roles.  [default: all]")
-@click.option("--vmem", type=int, help="On-chip memory that one operation may use, MiB.")
+@click.argument("source", type=SOURCE)
+@click.option("--target", type=click.Choice(("v5e", *CHIPS)), default="v5e", help="v5e is v5e-1.")
+@click.option(
+    "--graphs",
+    "roles",
+    type=words("round,insert", ROLES),
+    default=(),
+    help="Roles.  [default: all]",
+)
+@click.option(
+    "--vmem",
+    type=click.IntRange(1),
+    metavar="MIB",
+    help="On-chip memory that one operation may use.",
+)
 @click.option("--tune", is_flag=True, help="Try several, keep the best options of each graph.")
-@click.option("--attention", type=WORDS, help="Of a plan: in_cache, two_part, kernel, or several.")
-@click.option("--least-rows", type=INTS, help="Of a plan: 1, 2, or both.")
+@click.option(
+    "--attention",
+    type=words("two_part,kernel", ATTENTION),
+    help="Of a plan: one or several, side by side.  [default: two_part]",
+)
+@click.option("--least-rows", type=INTS, help="Of a plan: 1, 2, or both.  [default: 1]")
 @click.option("--batch", type=INTS, help="Batch buckets of a plan.  [default: chosen]")
 @click.option("--cache", type=int, help="Positions of a row, of a plan.  [default: 2048]")
-@click.option("--acceptance", help="Of a plan: a rate, or a file of `bench`.  [default: 0.8]")
+@click.option(
+    "--acceptance", metavar="RATE|FILE", help="Of a plan: or a file of `bench`.  [default: 0.8]"
+)
 @click.option("--quantize", type=click.Choice(["int8"]), help="Of a plan.")
-@click.option("--processes", type=int, help="Compilers at once.  [default: one a core]")
+@click.option(
+    "--processes",
+    type=click.IntRange(1),
+    metavar="COUNT",
+    help="Compilers at once.  [default: one a core]",
+)
 @click.option("--reuse/--no-reuse", default=True, help="Answers that an earlier run kept.")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="JSON goes here too.")
 @common

@@ -8,8 +8,10 @@ from typing import Any
 
 import click
 
-from tandem_export.cli.options import BUNDLE, WORDS, common, prompts_file
+from tandem_export.cli.choices import words
+from tandem_export.cli.options import common, prompts_file
 from tandem_export.cli.output import make_table, print_json, print_tables, progress, read_prompts
+from tandem_export.cli.places import BUNDLE
 
 
 @click.command(
@@ -20,18 +22,25 @@ Examples:
 )
 @BUNDLE
 @click.option(
-    "--executors", type=WORDS, default=("jax", "onnxruntime", "openvino"), show_default=True
+    "--executors",
+    type=words("onnxruntime,openvino"),
+    help="[default: those that the bundle has graphs for]",
 )
-@click.option("--prompts", "count", type=int, default=4, show_default=True, help="How many.")
-@click.option("--max-new-tokens", type=int, default=48, show_default=True)
-@click.option("--repetitions", type=int, default=5, show_default=True, help="Turns of each.")
-@click.option("--threads", type=int, help="Of onnxruntime and openvino.  [default: all cores]")
+@click.option("--prompts", "count", type=int, default=4, help="How many.")
+@click.option("--max-new-tokens", type=int, default=48)
+@click.option("--repetitions", type=int, default=5, help="Turns of each.")
+@click.option(
+    "--threads",
+    type=click.IntRange(1),
+    metavar="COUNT",
+    help="Of onnxruntime and openvino.  [default: all cores]",
+)
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="JSON goes here too.")
 @prompts_file
 @common
 def bench_executors(
     bundle: Path,
-    executors: tuple[str, ...],
+    executors: tuple[str, ...] | None,
     out: Path | None,
     prompts_file: Path | None,
     as_json: bool,
@@ -42,10 +51,13 @@ def bench_executors(
     They take turns in one run; the table shows medians. Memory is that of a new process.
     """
     from tandem_export.benchmark.executors import bench_executors as measure
+    from tandem_export.runtime.executors import usable_executors
 
     with progress(quiet=as_json) as report:
         given = read_prompts(prompts_file)
-        found = measure(bundle, executors, prompts=given, progress=report, **options).to_dict()
+        found = measure(
+            bundle, executors or usable_executors(bundle), prompts=given, progress=report, **options
+        ).to_dict()
     if out is not None:
         out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     print_json(found) if as_json else print_tables(*_tables(found))

@@ -9,8 +9,17 @@ from typing import Any
 
 import click
 
-from tandem_export.cli.options import BUNDLE, common, running
-from tandem_export.cli.output import make_table, needs, percentages, print_json, print_tables
+from tandem_export.cli.choices import DRIVERS, MODES, RULES
+from tandem_export.cli.options import common, pick_executor, running
+from tandem_export.cli.output import (
+    make_table,
+    needs,
+    percentages,
+    print_json,
+    print_tables,
+    waiting,
+)
+from tandem_export.cli.places import BUNDLE
 from tandem_export.errors import RequestError
 
 
@@ -24,28 +33,28 @@ Examples:
 )
 @BUNDLE
 @click.argument("prompts", metavar="PROMPT...", nargs=-1, required=True)
-@click.option("--max-new-tokens", type=int, default=64, show_default=True)
-@click.option("--temperature", type=float, default=0.0, show_default=True, help="0 is greedy.")
+@click.option("--max-new-tokens", type=int, default=64)
+@click.option("--temperature", type=float, default=0.0, help="0 is greedy.")
 @click.option("--top-k", type=int, default=0, help="0 is off.")
 @click.option("--top-p", type=float, default=1.0, help="1 is off.")
 @click.option("--min-p", type=float, default=0.0, help="0 is off.")
-@click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--rule", default="leviathan", show_default=True, help="leviathan or gumbel.")
+@click.option("--seed", type=int, default=0)
+@click.option("--rule", type=click.Choice(RULES), default="leviathan", help="Of sampling.")
 @click.option(
     "--mode",
+    type=click.Choice(MODES),
     default="speed",
-    show_default=True,
-    help="speed, router, standalone, standalone_free, primary or drafter.",
+    help="standalone modes verify nothing.",
 )
-@click.option("--gamma", type=int, help="Longest draft.")
-@click.option("--tau", type=float, help="Router threshold.")
+@click.option("--gamma", type=int, help="Longest draft.  [default: the largest up to 5]")
+@click.option("--tau", type=float, help="Router threshold.  [default: the checkpoint's]")
 @click.option("--num-samples", type=int, default=1, help="Answers to each prompt.")
 @click.option("--stop", multiple=True, help="A text that ends the answer; may be repeated.")
 @click.option("--logprobs", is_flag=True, help="Log-probabilities, in the JSON output.")
-@click.option("--batch", type=int, help="Slots; the smallest of the bundle's buckets by default.")
+@click.option("--batch", type=int, help="Slots.  [default: the smallest bucket]")
 @click.option("--chat", is_flag=True, help="Each PROMPT is a message, put into the chat template.")
 @click.option("--system", help="A system message before it; implies --chat.")
-@click.option("--driver", default="fused", show_default=True, help="fused or steps.")
+@click.option("--driver", type=click.Choice(DRIVERS), default="fused", help="Of the rounds.")
 @running
 @common
 def generate(
@@ -55,7 +64,7 @@ def generate(
     driver: str,
     chat: bool,
     system: str | None,
-    executor: str,
+    executor: str | None,
     threads: int | None,
     compilation_cache: Path | None,
     allow_expired: bool,
@@ -69,17 +78,18 @@ def generate(
     from tandem_export.runtime import SamplingParams, load
 
     asked = SamplingParams(**params)
-    engine = load(
-        bundle,
-        executor=executor,
-        batch=batch,
-        driver=driver,
-        modes=(),
-        compilation_cache=compilation_cache,
-        threads=threads,
-        allow_expired=allow_expired,
-    )
-    engine.warm_up(asked)
+    with waiting(f"loading {bundle} and compiling its graphs", quiet=as_json):
+        engine = load(
+            bundle,
+            executor=pick_executor(bundle, executor),
+            batch=batch,
+            driver=driver,
+            modes=(),
+            compilation_cache=compilation_cache,
+            threads=threads,
+            allow_expired=allow_expired,
+        )
+        engine.warm_up(asked)
     texts: Any = [sys.stdin.read() if prompt == "-" else prompt for prompt in prompts]
     if chat or system is not None:
         texts = [_conversation(engine.chat, text, system) for text in texts]

@@ -7,8 +7,17 @@ from typing import Any
 
 import click
 
-from tandem_export.cli.options import INTS, WORDS, common
-from tandem_export.cli.output import make_table, needs, print_json, print_tables, progress, size
+from tandem_export.cli.choices import DTYPES, INTS, words
+from tandem_export.cli.options import common
+from tandem_export.cli.output import (
+    make_table,
+    needs,
+    print_json,
+    print_next,
+    print_tables,
+    progress,
+    size,
+)
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _PATH = click.Path(exists=True, path_type=Path)
@@ -26,7 +35,9 @@ Examples:
 )
 @click.argument("primary")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The checkpoint.")
-@click.option("--drafter", help="A Hugging Face folder, a GGUF file or a checkpoint.")
+@click.option(
+    "--drafter", metavar="PATH", help="A Hugging Face folder, a GGUF file or a checkpoint."
+)
 @click.option("--drafter-layers", type=INTS, help="Make the drafter of these layers of PRIMARY.")
 @click.option(
     "--drafter-vocabulary", type=_FILE, help="A JSON list of token ids that the drafter keeps."
@@ -38,8 +49,10 @@ Examples:
 @click.option("--map", "map_file", type=_FILE, help="TOML: the names that its tensors have.")
 @click.option("--tokenizer", type=_PATH, help="A tokenizer.json, or a folder with tokenizer files.")
 @click.option("--chat-template", type=_FILE, help="A jinja file.")
-@click.option("--end-tokens", type=WORDS, help="More tokens that end a text: ids or texts.")
-@click.option("--dtype", help="float32 or bfloat16.  [default: as the weights are]")
+@click.option(
+    "--end-tokens", type=words("0,<end>"), help="More tokens that end a text: ids or texts."
+)
+@click.option("--dtype", type=click.Choice(DTYPES), help="[default: as the weights are]")
 @click.option("--overwrite", is_flag=True, help="Replace the checkpoint at --out.")
 @common
 def import_(out: Path, overwrite: bool, as_json: bool, **options: Any) -> None:
@@ -77,3 +90,4 @@ def _print(out: Path, facts: dict[str, Any]) -> None:
     print_tables(make_table(title, ("part", ">tensors", ">parameters", ">size", "dtype"), rows))
     for note in facts["notes"]:
         click.echo(note)
+    print_next(f"checkpoint inspect {out}", f"build {out} --out DIR")

@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 
-from tandem_export.cli.options import BUNDLE, common
+from tandem_export.cli.options import common
 from tandem_export.cli.output import make_table, print_json, print_tables, size
+from tandem_export.cli.places import BUNDLE
 
 
 @click.command(

@@ -8,52 +8,16 @@ from typing import Any, TypeVar
 
 import click
 
-JSON, DEBUG = "tandem_export.json", "tandem_export.debug"
+from tandem_export.cli.choices import EXECUTOR
+
+JSON, DEBUG, COMMAND = "tandem_export.json", "tandem_export.debug", "tandem_export.command"
 Function = TypeVar("Function", bound=Callable[..., Any])
-
-
-class CommaList(click.ParamType):
-    """Values with commas between them, as a tuple: `1,4`."""
-
-    def __init__(self, kind: Callable[[str], Any], what: str, example: str) -> None:
-        self.kind, self.what, self.example = kind, what, example
-        self.name = what
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[Any, ...]:
-        """The values; a tuple, as a default is, stays what it is."""
-        if isinstance(value, tuple):
-            return value
-        try:
-            return tuple(self.kind(piece.strip()) for piece in value.split(","))
-        except ValueError:
-            rule = f"must be {self.what} with commas between them, such as {self.example}"
-            self.fail(f"{rule}. Got: {value!r}", param, ctx)
-
-    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
-        """The example, in the help text."""
-        return self.example
-
-
-def _word(text: str) -> str:
-    if not text:
-        raise ValueError(text)
-    return text
-
-
-INTS = CommaList(int, "whole numbers", "1,4")
-FLOATS = CommaList(float, "numbers", "0.3,0.5")
-WORDS = CommaList(_word, "names", "round,insert")
-BUNDLE = click.argument(
-    "bundle", metavar="DIR", type=click.Path(exists=True, file_okay=False, path_type=Path)
-)
 
 
 def _remember(key: str) -> Callable[[click.Context, click.Parameter, bool], bool]:
     def keep(ctx: click.Context, param: click.Parameter, value: bool) -> bool:
         del param
-        ctx.meta[key] = value
+        ctx.meta[key], ctx.meta[COMMAND] = value, ctx.command
         return value
 
     return keep
@@ -84,10 +48,9 @@ def running(function: Function) -> Function:
     """Options of commands that run a bundle; the parameters are those of `load`."""
     executor = click.option(
         "--executor",
-        default="jax",
-        show_default=True,
+        type=EXECUTOR,
         help="jax, onnxruntime[:mapped], openvino[:mapped|:bfloat16|:bfloat16+mapped], tensorflow "
-        "or tf-serving:ADDRESS.",
+        "or tf-serving:ADDRESS.  [default: one that the bundle has graphs for]",
     )
     cache = click.option(
         "--compilation-cache",
@@ -98,9 +61,19 @@ def running(function: Function) -> Function:
         "--allow-expired", is_flag=True, help="Run a bundle that has passed its date."
     )
     threads = click.option(
-        "--threads", type=int, help="Of onnxruntime and openvino.  [default: all cores]"
+        "--threads",
+        type=click.IntRange(1),
+        metavar="COUNT",
+        help="Of onnxruntime and openvino.  [default: all cores]",
     )
     return executor(threads(cache(expired(function))))
+
+
+def pick_executor(bundle: Path, executor: str | None) -> str:
+    """Returns `executor`, or one that the bundle has graphs for."""
+    from tandem_export.runtime.executors import default_executor
+
+    return executor or default_executor(bundle)
 
 
 def prompts_file(function: Function) -> Function:

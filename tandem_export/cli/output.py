@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, RenderableType
 from rich.progress import Progress
-from rich.table import Table
-from rich.text import Text
 
+from tandem_export.cli.tables import FittedTable
 from tandem_export.errors import ConfigError, RequestError
 from tandem_export.storage import read_json
 
 OnProgress = Callable[[int, int, str], None]
 # A table that goes to a file or a pipe is not cut to a terminal's width.
 _PLAIN_WIDTH = 160
+_SECONDS = 5  # between lines of progress
 
 
 def print_json(value: Any) -> None:
@@ -36,30 +37,58 @@ def print_tables(*tables: RenderableType, to_stderr: bool = False) -> None:
         console.print(table)
 
 
-def make_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> RenderableType:
+def make_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> FittedTable:
     """A table under its title; column names that begin with `>` are set to the right."""
-    table = Table(show_header=any(columns))
-    for name in columns:
-        table.add_column(
-            name.removeprefix(">"), justify="right" if name.startswith(">") else "left"
-        )
-    for row in rows:
-        table.add_row(*row)
-    # Not the table's own title, which is broken at the table's width.
-    return Group(Text(title, style="bold"), table)
+    return FittedTable(title=title, columns=columns, rows=rows)
 
 
 @contextmanager
 def progress(*, quiet: bool) -> Iterator[OnProgress]:
-    """A bar on stderr: on a terminal only, and never when `quiet`."""
+    """A bar on stderr, or lines where there is no terminal; nothing when `quiet`."""
     console = Console(stderr=True)
-    with Progress(console=console, disable=quiet or not console.is_terminal, transient=True) as bar:
+    if not (quiet or console.is_terminal):
+        yield _lines()
+        return
+    with Progress(console=console, disable=quiet, transient=True) as bar:
         task = bar.add_task("starting", total=None)
 
         def report(done: int, total: int, what: str) -> None:
             bar.update(task, completed=done, total=total, description=what)
 
         yield report
+
+
+def _lines() -> OnProgress:
+    """Writes the first step and the last, and no more than one line in `_SECONDS` between."""
+    due = 0.0
+
+    def report(done: int, total: int, what: str) -> None:
+        nonlocal due
+        if time.monotonic() >= due or done == total:
+            click.echo(f"{done} of {total}: {what}", err=True)
+            due = time.monotonic() + _SECONDS
+
+    return report
+
+
+@contextmanager
+def waiting(what: str, *, quiet: bool) -> Iterator[None]:
+    """A spinner on stderr while the block runs, or one line where there is no terminal."""
+    console = Console(stderr=True)
+    if quiet or not console.is_terminal:
+        if not quiet:
+            click.echo(what, err=True)
+        yield
+        return
+    with console.status(what):
+        yield
+
+
+def print_next(*commands: str) -> None:
+    """The commands that come next, on stdout."""
+    click.echo("Next:")
+    for command in commands:
+        click.echo(f"  tandem-export {command}")
 
 
 @contextmanager

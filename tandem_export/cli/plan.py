@@ -8,8 +8,9 @@ from typing import Any
 
 import click
 
-from tandem_export.cli.options import INTS, common
-from tandem_export.cli.output import make_table, needs, print_json, print_tables
+from tandem_export.cli.choices import CHIPS, INTS, PAIR
+from tandem_export.cli.options import common
+from tandem_export.cli.output import make_table, needs, print_json, print_next, print_tables
 from tandem_export.tpu.environment import run_without_chips
 
 
@@ -20,20 +21,25 @@ Examples:
   tandem-export plan 8b --target v5e-4 --cache 4096 --acceptance 0.859
   tandem-export plan CHECKPOINT --acceptance bench.json --quantize int8 --html report.html"""
 )
-@click.argument("pair")
-@click.option("--target", default="v5e-1", show_default=True, help="v5e-1, v5e-4 or v5e-8.")
-@click.option("--cache", type=int, default=2048, show_default=True, help="Positions of a row.")
+@click.argument("pair", type=PAIR)
+@click.option("--target", type=click.Choice(("v5e", *CHIPS)), default="v5e-1", help="Chips.")
+@click.option("--cache", type=int, default=2048, help="Positions of a row.")
 @click.option(
     "--acceptance",
     default="0.8",
-    show_default=True,
+    metavar="RATE|FILE",
     help="Chance that a draft is accepted, or a file of `bench --out`.",
 )
 @click.option("--quantize", type=click.Choice(["int8"]), help="Storage of the weights.")
 @click.option("--batch", type=INTS, default=(), help="Batch buckets.  [default: chosen]")
-@click.option("--gamma-max", type=int, default=16, show_default=True, help="Longest draft.")
-@click.option("--max-waste", type=float, default=0.1, show_default=True, help="By padding.")
-@click.option("--drafter-cost", type=float, help="A drafter step over a primary step, measured.")
+@click.option("--gamma-max", type=int, default=16, help="Longest draft.")
+@click.option("--max-waste", type=float, default=0.1, help="By padding.")
+@click.option(
+    "--drafter-cost",
+    type=float,
+    metavar="RATIO",
+    help="A drafter step over a primary step, measured.  [default: the roofline's]",
+)
 @click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="A report to read.")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="JSON goes here too.")
 @common
@@ -53,7 +59,7 @@ def plan(
     roofline: what memory and arithmetic allow, not measured.
     """
     run_without_chips()
-    with needs("build"):
+    with needs("stablehlo"):
         from tandem_export import plan as library
 
         wanted = library.PlanOptions(
@@ -70,7 +76,12 @@ def plan(
             from tandem_export.plan.html import page
 
             html.write_text(page(made), encoding="utf-8")
-    print_json(made.to_dict()) if as_json else _print(made)
+    if as_json:
+        print_json(made.to_dict())
+        return
+    _print(made)
+    click.echo(library.conclusion(made))
+    print_next(library.build_command(made).removeprefix("tandem-export "))
 
 
 def _print(made: Any) -> None:

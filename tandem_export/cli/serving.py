@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 
-from tandem_export.cli.options import BUNDLE, common, prompts_file
+from tandem_export.cli.options import common, prompts_file
 from tandem_export.cli.output import make_table, needs, print_json, print_tables, read_prompts, size
+from tandem_export.cli.places import BUNDLE
 
 
 @click.command(
@@ -18,7 +19,7 @@ Examples:
   tandem-export bench-serving build/demo --repetitions 15 --no-startup --json"""
 )
 @BUNDLE
-@click.option("--repetitions", type=int, default=7, show_default=True, help="Turns of each.")
+@click.option("--repetitions", type=int, default=7, help="Turns of each.")
 @click.option("--startup/--no-startup", default=True, help="First call and first token.")
 @prompts_file
 @common

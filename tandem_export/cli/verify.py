@@ -10,9 +10,11 @@ from typing import Any
 
 import click
 
-from tandem_export.cli.options import BUNDLE, INTS, common, prompts_file, running
+from tandem_export.cli.choices import EXECUTOR, INTS
+from tandem_export.cli.options import common, pick_executor, prompts_file, running
 from tandem_export.cli.output import make_table, print_json, print_tables, progress, read_prompts
 from tandem_export.cli.signals import AT_END
+from tandem_export.cli.places import BUNDLE
 
 _MOST_SHOWN = 10
 _RESULTS = {True: "pass", False: "FAIL", None: "-"}
@@ -26,14 +28,16 @@ Examples:
   tandem-export verify DIR --prompts-file prompts.json --batch 1 --gamma 5 --json"""
 )
 @BUNDLE
-@click.option("--prompts", type=int, default=16, show_default=True, help="How many.")
-@click.option("--max-new-tokens", type=int, default=16, show_default=True)
+@click.option("--prompts", type=int, default=16, help="How many.")
+@click.option("--max-new-tokens", type=int, default=16)
 @click.option("--batch", type=INTS, default=(), help="Batch buckets.  [default: all]")
 @click.option("--gamma", type=INTS, default=(), help="Gamma buckets.  [default: all]")
+@click.option("--samples", type=int, default=4000, help="Draws of P2; 0 leaves it out.")
 @click.option(
-    "--samples", type=int, default=4000, show_default=True, help="Draws of P2; 0 leaves it out."
+    "--reference",
+    type=EXECUTOR,
+    help="Of the primary alone, at P1.  [default: that of --executor]",
 )
-@click.option("--reference", help="Executor of the primary alone, at P1.  [default: --executor]")
 @prompts_file
 @running
 @common
@@ -43,6 +47,7 @@ def verify(
     bundle: Path,
     prompts_file: Path | None,
     compilation_cache: Path | None,
+    executor: str | None,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -56,7 +61,11 @@ def verify(
     with progress(quiet=as_json) as report:
         found = parity.verify(
             bundle,
-            parity.VerifyOptions(compilation_cache=compilation_cache or _own_cache(), **options),
+            parity.VerifyOptions(
+                executor=pick_executor(bundle, executor),
+                compilation_cache=compilation_cache or _own_cache(),
+                **options,
+            ),
             prompts=read_prompts(prompts_file),
             progress=report,
         )

@@ -1,6 +1,7 @@
 """Planning for TPU v5e on a machine without one: buckets, memory, cost."""
 
 from tandem_export.plan.acceptance import Acceptance, from_file, from_rate, read_acceptance
+from tandem_export.plan.advice import build_command, conclusion
 from tandem_export.plan.chips import TARGETS, Target, target_named
 from tandem_export.plan.compile import CompileOptions, compile_options
 from tandem_export.plan.memory import DoesNotFitError, Memory
@@ -21,9 +22,11 @@ __all__ = [
     "Plan",
     "PlanOptions",
     "Target",
+    "build_command",
     "compile_bundle",
     "compile_options",
     "compile_plan",
+    "conclusion",
     "from_file",
     "from_rate",
     "plan",

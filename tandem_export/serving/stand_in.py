@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from tandem_export.errors import ServingError
 from tandem_export.serving.local import LocalModel
 from tandem_export.serving.protocol import DEFAULT_SIGNATURE, Signature
 
@@ -52,25 +53,36 @@ class StandIn:
       grpc_address, rest_address: what a client connects to.
     """
 
-    def __init__(self, folder: str | Path, name: str, *, tls: Tls | None = None) -> None:
+    def __init__(
+        self,
+        folder: str | Path,
+        name: str,
+        *,
+        tls: Tls | None = None,
+        grpc_port: int = 0,
+        rest_port: int = 0,
+    ) -> None:
         """Loads the version folder and starts.
 
         Args:
           folder: the version folder.
           name: the model's name.
           tls: of both wires; None: plain ones.
+          grpc_port: where to listen for gRPC; 0 is any free port.
+          rest_port: where to listen for REST, likewise.
 
         Raises:
           ConfigError: tensorflow-serving-api is not installed.
+          ServingError: a port is in use.
         """
-        from tandem_export.serving.stand_in_wires import add_servicer, rest_handler
+        from tandem_export.serving.stand_in_wires import add_services, rest_handler
 
-        self._model, self._name = LocalModel(folder), name
-        self._server, port = _grpc_server(tls)
-        add_servicer(self, self._server)
+        self._model, self._name, self._version = LocalModel(folder), name, Path(folder).name
+        self._server, port = _grpc_server(tls, grpc_port)
+        add_services(self, self._server)
         self._server.start()
         self.grpc_address = f"grpc{'s' if tls else ''}://localhost:{port}"
-        self._http = ThreadingHTTPServer(("localhost", 0), rest_handler(self))
+        self._http = _http_server(rest_port, rest_handler(self))
         if tls is not None:
             self._http.socket = _ssl_context(tls).wrap_socket(self._http.socket, server_side=True)
         threading.Thread(target=self._http.serve_forever, daemon=True).start()
@@ -79,7 +91,18 @@ class StandIn:
     def load(self, folder: str | Path) -> None:
         """Serves another version, or the same one anew: all sessions are lost."""
         old, self._model = self._model, LocalModel(folder)
+        self._version = Path(folder).name
         old.close()
+
+    def version(self, name: str) -> str:
+        """The version of the model `name` that is served.
+
+        Raises:
+          Refusal: another model is served.
+        """
+        if name != self._name:
+            raise Refusal("NOT_FOUND", f"Could not find any versions of model {name}")
+        return self._version
 
     def signatures(self, name: str) -> dict[str, Signature]:
         """The signatures of the model `name`.
@@ -123,16 +146,29 @@ class StandIn:
         self._model.close()
 
 
-def _grpc_server(tls: Tls | None) -> tuple[Any, int]:
+def _http_server(port: int, handler: Any) -> ThreadingHTTPServer:
+    try:
+        return ThreadingHTTPServer(("localhost", port), handler)
+    except OSError as error:
+        raise ServingError(f"port {port} of localhost must be free. Got: {error}") from error
+
+
+def _grpc_server(tls: Tls | None, port: int) -> tuple[Any, int]:
     import grpc
 
-    server = grpc.server(futures.ThreadPoolExecutor(_THREADS))
-    if tls is None:
-        return server, server.add_insecure_port("localhost:0")
-    pair = tls.private_key.read_bytes(), tls.certificate.read_bytes()
-    clients = None if tls.clients is None else tls.clients.read_bytes()
-    trust = grpc.ssl_server_credentials([pair], clients, clients is not None)
-    return server, server.add_secure_port("localhost:0", trust)
+    # By default a second server may share the port of the first.
+    alone = [("grpc.so_reuseport", 0)]
+    server = grpc.server(futures.ThreadPoolExecutor(_THREADS), options=alone)
+    place = f"localhost:{port}"
+    try:
+        if tls is None:
+            return server, server.add_insecure_port(place)
+        pair = tls.private_key.read_bytes(), tls.certificate.read_bytes()
+        clients = None if tls.clients is None else tls.clients.read_bytes()
+        trust = grpc.ssl_server_credentials([pair], clients, clients is not None)
+        return server, server.add_secure_port(place, trust)
+    except RuntimeError as error:
+        raise ServingError(f"port {port} of localhost must be free. Got: {error}") from error
 
 
 def _ssl_context(tls: Tls) -> ssl.SSLContext:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler
 from importlib import import_module
@@ -15,12 +16,20 @@ from tandem_export.errors import ConfigError
 from tandem_export.serving.protocol import Field, Signature
 from tandem_export.serving.stand_in import Refusal
 
+# As the server reads them: https://www.tensorflow.org/tfx/serving/api_rest
+_MODEL = r"/v1/models/(?P<name>[^/:]+)(?:/versions/(?P<version>\d+))?"
+_GET, _POST = re.compile(_MODEL + r"(?P<metadata>/metadata)?"), re.compile(_MODEL + ":predict")
+
 
 class Served(Protocol):
     """What both wires ask of the model; both raise `Refusal`."""
 
     def signatures(self, name: str) -> Mapping[str, Signature]:
         """Of the model `name`."""
+        ...
+
+    def version(self, name: str) -> str:
+        """Of the model `name`, the one that is served."""
         ...
 
     def predict(
@@ -30,23 +39,24 @@ class Served(Protocol):
         ...
 
 
-def add_servicer(served: Served, server: Any) -> None:
-    """Adds a PredictionService over `served` to a gRPC server.
+def add_services(served: Served, server: Any) -> None:
+    """Adds a PredictionService and a ModelService over `served` to a gRPC server.
 
-    Its messages are those of tensorflow-serving-api, and none of the client's own.
+    Their messages are those of tensorflow-serving-api, and none of the client's own.
 
     Raises:
       ConfigError: tensorflow-serving-api is not installed.
     """
     import grpc
 
-    names = ("predict_pb2", "get_model_metadata_pb2", "prediction_service_pb2_grpc")
+    names = ("predict_pb2", "get_model_metadata_pb2", "get_model_status_pb2")
+    names += ("prediction_service_pb2_grpc", "model_service_pb2_grpc")
     try:
         own = [import_module(f"tensorflow_serving.apis.{name}") for name in names]
     except ModuleNotFoundError as error:
         hint = "Install it: pip install --no-deps tensorflow-serving-api"
         raise ConfigError(f"the stand-in server needs {error.name!r}. {hint}") from error
-    predict_api, metadata_api, service_api = own
+    predict_api, metadata_api, status_api, service_api, model_service_api = own
 
     def answering(method: Callable[[Any], Any]) -> Callable[[Any, Any, Any], Any]:
         def answer(self: Any, request: Any, context: Any) -> Any:
@@ -75,9 +85,21 @@ def add_servicer(served: Served, server: Any) -> None:
         response.metadata["signature_def"].Pack(packed)
         return response
 
+    def status(request: Any) -> Any:
+        version = int(served.version(request.model_spec.name))
+        if request.model_spec.HasField("version") and request.model_spec.version.value != version:
+            raise Refusal("NOT_FOUND", _no_version(request.model_spec.name))
+        response = status_api.GetModelStatusResponse()
+        states = status_api.ModelVersionStatus.State
+        response.model_version_status.add(version=version, state=states.Value("AVAILABLE"))
+        return response
+
     methods = {"Predict": answering(predict), "GetModelMetadata": answering(metadata)}
     servicer = type("Servicer", (service_api.PredictionServiceServicer,), methods)()
     service_api.add_PredictionServiceServicer_to_server(servicer, server)
+    own_status = {"GetModelStatus": answering(status)}
+    model = type("ModelServicer", (model_service_api.ModelServiceServicer,), own_status)()
+    model_service_api.add_ModelServiceServicer_to_server(model, server)
 
 
 def _put_values(tensor: Any, value: np.ndarray) -> None:
@@ -107,13 +129,24 @@ def rest_handler(served: Served) -> type[BaseHTTPRequestHandler]:
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
-            name = self.path.removeprefix("/v1/models/").removesuffix("/metadata")
-            self._answer(lambda: _metadata(served.signatures(name)))
+            match = _GET.fullmatch(self.path)
+            if match is None:
+                self._answer(self._malformed)
+            elif match["metadata"]:
+                self._answer(lambda: _metadata(served.signatures(match["name"])))
+            else:
+                self._answer(lambda: _status_of(served, match["name"], match["version"]))
 
         def do_POST(self) -> None:
-            name = self.path.removeprefix("/v1/models/").removesuffix(":predict")
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            self._answer(lambda: _predict(served, name, body))
+            data = self.rfile.read(int(self.headers["Content-Length"]))
+            match = _POST.fullmatch(self.path)
+            if match is None:
+                self._answer(self._malformed)
+            else:
+                self._answer(lambda: _predict(served, match["name"], data))
+
+        def _malformed(self) -> dict[str, Any]:
+            raise Refusal("INVALID_ARGUMENT", f"Malformed request: {self.command} {self.path}")
 
         def _answer(self, make: Callable[[], dict[str, Any]]) -> None:
             try:
@@ -134,7 +167,24 @@ def rest_handler(served: Served) -> type[BaseHTTPRequestHandler]:
     return Handler
 
 
-def _predict(served: Served, name: str, body: Mapping[str, Any]) -> dict[str, Any]:
+def _status_of(served: Served, name: str, version: str | None) -> dict[str, Any]:
+    """The answer of the server's model status API."""
+    own = served.version(name)
+    if version not in (None, own):
+        raise Refusal("NOT_FOUND", _no_version(name))
+    status = {"error_code": "OK", "error_message": ""}
+    return {"model_version_status": [{"version": own, "state": "AVAILABLE", "status": status}]}
+
+
+def _no_version(name: str) -> str:
+    return f"Could not find any versions of model {name}"
+
+
+def _predict(served: Served, name: str, data: bytes) -> dict[str, Any]:
+    try:
+        body = json.loads(data)
+    except ValueError as error:
+        raise Refusal("INVALID_ARGUMENT", f"JSON Parse error: {error}") from error
     key = body.get("signature_name", "")
     own = served.signatures(name).get(key)
     dtypes = {} if own is None else {n: field.dtype for n, field in own.inputs.items()}

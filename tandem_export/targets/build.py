@@ -25,6 +25,7 @@ from tandem_export.config import to_dict
 from tandem_export.errors import CheckpointError, ConfigError
 from tandem_export.graphs import BuildOptions, Graph, left_out
 from tandem_export.model import quantize
+from tandem_export.targets import card
 from tandem_export.targets.finite import check_finite
 from tandem_export.targets.registry import TARGETS, Target
 from tandem_export.targets.savedmodel import SavedModelOptions
@@ -99,6 +100,10 @@ def build(
             )
         manifest = _manifest(checkpoint, options, Path(out).name, list(chosen.values()))
         said = {name: own for name, own in facts.items() if own}
+        parity = {graph.parity for planned in graphs.values() for graph in planned}
+        writer.add_file(
+            card.NAME, card.bundle_card(manifest, parity, _parameters(checkpoint)).encode()
+        )
         writer.commit(dataclasses.replace(manifest, targets=said))
     return open_bundle(out)
 
@@ -111,6 +116,10 @@ def _tensors(
         for part, own in parts.items()
     }
     return {f"{part}.{name}": t for part, own in stored.items() for name, t in own.items()}
+
+
+def _parameters(checkpoint: Checkpoint) -> dict[str, int]:
+    return {part: sum(map(np.size, own.values())) for part, own in checkpoint.params.items()}
 
 
 def _check_tensors(graphs: Iterable[Graph], tensors: Mapping[str, np.ndarray]) -> None:

@@ -14,7 +14,10 @@ from tandem_export.cli import main
 from tests.parity.bundles import COMPILED, PROMPTS, shared_bundle, shared_checkpoint
 
 KEPT = ("--compilation-cache", COMPILED)
-COMMANDS = ("build", "inspect", "generate", "verify", "bench", "checkpoint inspect")
+COMMANDS = (
+    *("build", "inspect", "generate", "verify", "bench", "bench-serving", "stand-in"),
+    *("checkpoint inspect", "checkpoint compare"),
+)
 
 
 def run(*arguments: object, stdin: str | None = None) -> Result:
@@ -55,6 +58,8 @@ def test_build_and_inspect(tmp_path: Path) -> None:
     assert json.loads(run("inspect", out, "--json").stdout) == facts
     shown = run("inspect", out)
     assert shown.exit_code == 0 and "round_b1_g2" in shown.stdout and "expired" in shown.stdout
+    card = (out / "README.md").read_text()
+    assert "# bundle\n" in card and "* P0, exact: " in card and "states none" in card
     again = run("build", shared_checkpoint(), "--out", out, *buckets, *roles)
     assert again.exit_code == 2 and "overwrite" in again.stderr
 
@@ -106,7 +111,8 @@ def test_verify_prints_a_verdict(prompts: Path) -> None:
     result = run("verify", shared_bundle(), *options, *KEPT)
     assert result.exit_code == 0, result.stderr
     assert result.stdout.splitlines()[-1] == "P0 exact: verified"
-    assert result.stderr == ""
+    last = result.stderr.splitlines()[-1].split(": ")[0].split(" of ")
+    assert last[0] == last[1]  # progress as lines: this is no terminal
 
 
 def test_verify_fails_with_exit_code_1(prompts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,21 +141,32 @@ def test_bench_writes_what_it_prints(prompts: Path, tmp_path: Path) -> None:
     [
         (("build", "nowhere", "--out", "x"), "there is no checkpoint at 'nowhere'"),
         (("build", "x", "--out", "y", "--batch", "1,b"), "such as 1,4. Got: '1,b'"),
-        (("build", "x", "--out", "y", "--dtype", "int8"), "`dtype` must be one of"),
+        (("build", "x", "--out", "y", "--dtype", "int8"), "'--dtype': 'int8' is not one of"),
+        (("build", "x", "--out", "y", "--graphs", "rounds"), "must be some of prefill, "),
+        (("build", "BUNDLE", "--out", "y"), "is a bundle, and this command takes a checkpoint"),
+        (("build", "m.pt", "--out", "y"), "import m.pt --config pair.toml --map names.toml"),
+        (("build", "CHECKPOINT", "--out", "BUNDLE"), "is a bundle already. Pass `--overwrite`"),
+        (("build", "CHECKPOINT", "--out", "y", "--cache", "0"), "`--cache` must be"),
+        (("inspect", "CHECKPOINT"), "is a checkpoint, and this command takes a bundle. Make a"),
+        (("generate", "demo:stdlib-mini", "x"), "build demo:stdlib-mini --out DIR"),
+        (("verify", "m.gguf"), "import m.gguf --drafter PATH --out DIR"),
+        (("import", "m.pt", "--out", "y"), "pass `--config`, and `--map` if they have names"),
+        (("stand-in", "BUNDLE"), "has no SavedModel. Build it with --target savedmodel"),
         (("inspect", "nowhere"), "Directory 'nowhere' does not exist"),
         (
             ("generate", "BUNDLE", "w1", "--temperature", "-1"),
-            "`temperature` must be 0 or positive",
+            "`--temperature` must be 0 or positive",
         ),
-        (("generate", "BUNDLE", "w1", "--gamma", "9"), "`gamma` must be at most 2"),
-        (("generate", "BUNDLE", "w1", "--executor", "abacus"), "`executor` must be one of"),
-        (("verify", "BUNDLE", "--batch", "9"), "`batch` must be from"),
+        (("generate", "BUNDLE", "w1", "--gamma", "9"), "`--gamma` must be at most 2"),
+        (("generate", "BUNDLE", "w1", "--executor", "abacus"), "`--executor` must be one of"),
+        (("verify", "BUNDLE", "--batch", "9"), "`--batch` must be from"),
         (("checkpoint", "inspect", "nowhere"), "there is no checkpoint"),
     ],
     ids=lambda value: "-".join(value[:2]) if isinstance(value, tuple) else "",
 )
 def test_bad_input_is_one_paragraph_and_exit_code_2(arguments, text) -> None:
-    filled = [str(shared_bundle()) if a == "BUNDLE" else a for a in arguments]
+    places = {"BUNDLE": shared_bundle, "CHECKPOINT": shared_checkpoint}
+    filled = [str(places[a]()) if a in places else a for a in arguments]
     result = run(*filled)
     assert result.exit_code == 2
     assert result.stderr.startswith("Error: ") and text in result.stderr

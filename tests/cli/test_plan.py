@@ -44,7 +44,10 @@ def test_plan_prints_and_writes(pair: Path, tmp_path: Path) -> None:
     values = json.loads((tmp_path / "plan.json").read_text())
     assert [bucket["batch"] for bucket in values["buckets"]] == [1, 4]
     assert json.loads(run("plan", pair, *options, "--json").stdout) == values
-    assert "<svg" in (tmp_path / "plan.html").read_text()
+    command = "tandem-export build CHECKPOINT --out DIR --batch 1,4 --gamma "
+    assert command in shown.stdout.split("Next:")[1]
+    text = (tmp_path / "plan.html").read_text()
+    assert text.index("Most tokens per second: ") < text.index(command) < text.index("<svg")
 
 
 def test_plan_of_a_checkpoint() -> None:
@@ -104,14 +107,16 @@ def test_forms_stand_side_by_side(pair: Path, tmp_path: Path, monkeypatch) -> No
     ("arguments", "text"),
     [
         (("plan", "8b"), "What fits: no batch at this cache"),
-        (("plan", "2b", "--target", "v4"), "`target` must be one of"),
+        (("plan", "2b", "--target", "v4"), "'v4' is not one of"),
         (("plan", "2b", "--acceptance", "much"), "Got: "),
         (("compile", "BUNDLE"), "must be lowered for tpu"),
         (("compile", "2b", "--target", "v5e-4", "--attention", "kernel"), "is for one chip"),
-        (("compile", "2b", "--attention", "flash"), "`attention` must be one of"),
-        (("compile", "BUNDLE", "--graphs", "nothing"), "must name roles of the bundle"),
+        (("compile", "2b", "--attention", "flash"), "must be some of in_cache, two_part, kernel"),
+        (("compile", "BUNDLE", "--graphs", "generate"), "`--graphs` must name roles of the bundle"),
+        (("plan", "9b"), "a preset (270m, 2b, 8b), a TOML file of configs, or a checkpoint. Got"),
+        (("compile", "9b"), "a preset (270m, 2b, 8b)"),
     ],
-    ids=["too-large", "target", "acceptance", "platform", "chips", "attention", "roles"],
+    ids=lambda value: "-".join(value[:2]) if isinstance(value, tuple) else "",
 )
 def test_bad_input_is_one_paragraph_and_exit_code_2(arguments, text: str) -> None:
     result = run(*(str(shared_bundle()) if a == "BUNDLE" else a for a in arguments))

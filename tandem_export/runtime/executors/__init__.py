@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import importlib
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from tandem_export.bundle import Bundle
-from tandem_export.errors import ConfigError
+from tandem_export.bundle import Bundle, open_bundle
+from tandem_export.errors import BundleError, ConfigError
 from tandem_export.runtime.executor import Steps
 from tandem_export.serving.client import ClientOptions
 
-__all__ = ["EXECUTORS", "form_of", "make_executor"]
+__all__ = ["EXECUTORS", "default_executor", "form_of", "make_executor", "usable_executors"]
 
 # executor -> the form of a graph that it runs
 _FORMS = {
@@ -22,6 +23,14 @@ _FORMS = {
     "tf-serving": "savedmodel",
 }
 EXECUTORS = tuple(_FORMS)
+# executor -> the extra that brings its engine
+_EXTRAS = {
+    "jax": "jax",
+    "onnxruntime": "onnx",
+    "openvino": "openvino",
+    "tensorflow": "tensorflow",
+    "tf-serving": "serving",
+}
 # What may follow the name of an executor over ONNX graphs, each kind once.
 _DETAILS = {
     "onnxruntime": {"mapped": {"mapped": True}},
@@ -31,6 +40,37 @@ _DETAILS = {
         "bfloat16": {"precision": "bfloat16"},
     },
 }
+
+
+# executor -> the package that it needs, the best first
+_PACKAGES = {"jax": "jax", "onnxruntime": "onnxruntime", "openvino": "openvino"}
+_PACKAGES |= {"tensorflow": "tensorflow"}
+
+
+def usable_executors(path: str | Path) -> tuple[str, ...]:
+    """Returns the executors in this process that the bundle at `path` has graphs for.
+
+    Those whose engine is not installed are left out, unless that leaves none.
+
+    Raises:
+      BundleError: there is no bundle, or one without graphs.
+    """
+    bundle = open_bundle(path, verify_hashes=False, allow_expired=True)
+    forms = {kind for graph in bundle.manifest.graphs for kind in graph.files}
+    fitting = [name for name in _PACKAGES if _FORMS[name] in forms]
+    installed = [name for name in fitting if find_spec(_PACKAGES[name]) is not None]
+    if not fitting:
+        raise BundleError(f"the bundle {path} has no graphs. Build it again")
+    return tuple(installed or fitting)
+
+
+def default_executor(path: str | Path) -> str:
+    """Returns the first of `usable_executors`.
+
+    Raises:
+      BundleError: as there.
+    """
+    return usable_executors(path)[0]
 
 
 def form_of(name: str) -> str:
@@ -91,7 +131,7 @@ def make_executor(
         importlib.import_module("flatbuffers")  # jax.export asks for it when a graph is read
         from tandem_export.runtime.executors.jax import JaxExecutor
     except ModuleNotFoundError as error:
-        hint = f"Install it: pip install 'tandem-export[{kind}]'"
+        hint = f"Install it: pip install 'tandem-export[{_EXTRAS[kind]}]'"
         raise ConfigError(f"executor {kind!r} needs the package {error.name!r}. {hint}") from error
     return JaxExecutor(own, batch=batch, compilation_cache=compilation_cache)
 

@@ -1,0 +1,84 @@
+"""Arguments that are a bundle or a checkpoint: what else lies there is named as what it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+from click.shell_completion import CompletionItem
+
+_WEIGHTS = (".safetensors", ".npz", ".pt", ".pth", ".bin", ".gguf")
+
+
+def kind_of(path: str) -> str | None:
+    """Returns `bundle`, `checkpoint`, `weights` (to be imported), or None for anything else."""
+    place = Path(path)
+    if path.startswith("demo:") or (place / "tandem.json").is_file():
+        return "checkpoint"
+    if (place / "manifest.json").is_file():
+        return "bundle"
+    if (place / "config.json").is_file() or place.suffix in _WEIGHTS:
+        return "weights"
+    return None
+
+
+class BundlePath(click.Path):
+    """The folder of a bundle."""
+
+    def __init__(self) -> None:
+        super().__init__(exists=True, file_okay=False, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path; what is no bundle by its look is refused with the command that makes one."""
+        kind = kind_of(str(value))
+        if kind == "checkpoint":
+            hint = f"Make a bundle of it: tandem-export build {value} --out DIR"
+            self.fail(f"{str(value)!r} is a checkpoint, and this command takes a bundle. {hint}")
+        if kind == "weights":
+            self.fail(f"{_is_weights(value)}, and this command takes a bundle. {_import(value)}")
+        return super().convert(value, param, ctx)
+
+
+class CheckpointPath(click.ParamType):
+    """A checkpoint: a folder, its JSON file, or a demo's name."""
+
+    name = "checkpoint"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The text as it is; what is no checkpoint by its look is refused with a hint."""
+        kind = kind_of(str(value))
+        if kind == "bundle":
+            hint = "It was built already: pass it to generate, verify, bench or inspect"
+            self.fail(f"{str(value)!r} is a bundle, and this command takes a checkpoint. {hint}")
+        if kind == "weights":
+            self.fail(
+                f"{_is_weights(value)}, and this command takes a checkpoint. {_import(value)}"
+            )
+        return value
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """The demos, and files."""
+        from tandem_export.data.demos import DEMOS, PREFIX
+
+        demos = [PREFIX + name for name in DEMOS if (PREFIX + name).startswith(incomplete)]
+        items = [CompletionItem(demo) for demo in demos]
+        return [*items, CompletionItem(incomplete, type="file")]
+
+
+def _is_weights(value: Any) -> str:
+    return f"{str(value)!r} holds weights of another form"
+
+
+def _import(value: Any) -> str:
+    """The command that makes a checkpoint of these weights."""
+    own = Path(value).suffix in _WEIGHTS and Path(value).suffix != ".gguf"
+    rest = "--config pair.toml --map names.toml" if own else "--drafter PATH"
+    page = " (docs/own_weights.md)" if own else ""
+    return f"Make a checkpoint of it: tandem-export import {value} {rest} --out DIR{page}"
+
+
+BUNDLE = click.argument("bundle", metavar="DIR", type=BundlePath())
+CHECKPOINT = CheckpointPath()
