@@ -156,6 +156,10 @@ def other_version(path: Path) -> None:
     sample.edit(path, lambda values: values.update(format_version=2))
 
 
+def system_file(path: Path) -> None:
+    (path / "stablehlo" / ".DS_Store").write_bytes(b"\0")
+
+
 def other_schema(path: Path) -> None:
     sample.edit(path, lambda values: values.update(extra=1))
 
@@ -169,6 +173,7 @@ def other_schema(path: Path) -> None:
         (link_folder, r"holds no links\. Got: 'stablehlo'"),
         (link_manifest, r"is not a bundle: it has no file 'manifest\.json'"),
         (extra, r"file 'stablehlo/notes\.txt' is not listed in manifest\.json"),
+        (system_file, r"'stablehlo/\.DS_Store' is a file that macOS or Windows puts .* Remove it"),
         (code, r"holds no code.* Got: 'setup\.py'"),
         (listed_pickle, r"holds no code.* Got: 'w\.pkl'"),
         (missing, r"file 'tokenizer\.json' is missing"),

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tandem_export.plan import PlanOptions, plan, read_pair
+from tandem_export.plan import PlanOptions, build_command, conclusion, plan, read_pair
 from tandem_export.plan.html import page
 
 
@@ -19,6 +19,33 @@ def test_it_needs_nothing_else(text: str) -> None:
     assert "<script" not in text and "<link" not in text and "<img" not in text
     loaded = re.findall(r'(?:src|href)="(?!#)([^"]*)"', text)
     assert loaded == []
+
+
+def test_it_begins_with_its_conclusion_and_the_command(text: str) -> None:
+    made = plan("2b", read_pair("2b"), PlanOptions(batch=(1, 16)))
+    body = text.split("</h1>")[1]
+    assert body.lstrip().startswith(f"<p>{conclusion(made)}</p>\n<pre>{build_command(made)}</pre>")
+    assert "Most tokens per second: " in conclusion(made)
+    gammas = ",".join(str(g) for g in sorted({b.best.gamma for b in made.buckets}))
+    expected = f"--batch 1,16 --gamma {gammas} --cache 2048 --dtype bfloat16 --platform tpu"
+    assert build_command(made) == f"tandem-export build CHECKPOINT --out DIR {expected}"
+
+
+def test_the_command_is_one_that_build_takes() -> None:
+    from tandem_export.cli.build import build
+
+    made = plan("demo:stdlib-mini", read_pair("demo:stdlib-mini"), PlanOptions(storage="int8"))
+    words = build_command(made).split()[2:]
+    context = build.make_context("build", words)
+    assert context.params["checkpoint"] == "demo:stdlib-mini"
+    assert context.params["quantize"] == "int8"
+    assert context.params["batch"] == tuple(bucket.batch for bucket in made.buckets)
+
+
+def test_a_narrow_screen_scrolls_pictures_and_not_the_page(text: str) -> None:
+    assert 'content="width=device-width, initial-scale=1"' in text
+    wide = re.findall(r'<div class="wide">\s*<(\w+)', text)
+    assert wide == ["table", "svg", "svg", "svg"] and ".wide { overflow-x: auto; }" in text
 
 
 def test_every_bucket_is_in_every_picture(text: str) -> None:

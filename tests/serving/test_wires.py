@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import socket
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 
+import grpc
 import numpy as np
 import pytest
 
@@ -54,6 +58,54 @@ def test_a_signature_with_one_output_keeps_its_name(client) -> None:
     np.testing.assert_allclose(
         client.call("router_b2", {"logits": logits})["acceptance"], want["acceptance"], rtol=1e-6
     )
+
+
+def rest(server: StandIn, path: str) -> tuple[int, dict]:
+    try:
+        with urllib.request.urlopen(server.rest_address + path) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        return error.code, json.load(error)
+
+
+def test_model_status_is_answered_as_the_server_does(server: StandIn) -> None:
+    """The form is that of https://www.tensorflow.org/tfx/serving/api_rest."""
+    version = model_folder(every_role()).name
+    status = {"error_code": "OK", "error_message": ""}
+    one = {"version": version, "state": "AVAILABLE", "status": status}
+    for path in ("", f"/versions/{version}"):
+        assert rest(server, f"/v1/models/tandem{path}") == (200, {"model_version_status": [one]})
+    for path in ("other", "tandem/versions/77"):
+        code, answer = rest(server, f"/v1/models/{path}")
+        name = path.partition("/")[0]
+        error = f"Could not find any versions of model {name}"
+        assert (code, answer) == (404, {"error": error})
+    code, answer = rest(server, "/v1/nothing")
+    assert code == 400 and answer["error"] == "Malformed request: GET /v1/nothing"
+
+
+def test_model_status_over_grpc(server: StandIn) -> None:
+    from tensorflow_serving.apis import get_model_status_pb2, model_service_pb2_grpc
+
+    with grpc.insecure_channel(server.grpc_address.removeprefix("grpc://")) as channel:
+        stub = model_service_pb2_grpc.ModelServiceStub(channel)
+        request = get_model_status_pb2.GetModelStatusRequest()
+        request.model_spec.name = "tandem"
+        (status,) = stub.GetModelStatus(request).model_version_status
+        assert status.version == int(model_folder(every_role()).name)
+        assert status.state == status.AVAILABLE
+        request.model_spec.name = "other"
+        with pytest.raises(grpc.RpcError, match="Could not find any versions of model other"):
+            stub.GetModelStatus(request)
+
+
+def test_a_port_in_use_is_named(server: StandIn) -> None:
+    folder = model_folder(every_role())
+    for name in ("grpc_port", "rest_port"):
+        address = server.grpc_address if name == "grpc_port" else server.rest_address
+        port = int(address.rpartition(":")[2])
+        with pytest.raises(ServingError, match=f"port {port} of localhost must be free"):
+            StandIn(folder, "tandem", **{name: port})
 
 
 BAD = {

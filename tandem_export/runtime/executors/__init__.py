@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Collection
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,14 @@ from tandem_export.errors import BundleError, ConfigError
 from tandem_export.runtime.executor import Steps
 from tandem_export.serving.client import ClientOptions
 
-__all__ = ["EXECUTORS", "default_executor", "form_of", "make_executor", "usable_executors"]
+__all__ = [
+    "EXECUTORS",
+    "default_executor",
+    "executors_for",
+    "form_of",
+    "make_executor",
+    "usable_executors",
+]
 
 # executor -> the form of a graph that it runs
 _FORMS = {
@@ -56,11 +64,16 @@ def usable_executors(path: str | Path) -> tuple[str, ...]:
       BundleError: there is no bundle, or one without graphs.
     """
     bundle = open_bundle(path, verify_hashes=False, allow_expired=True)
-    forms = {kind for graph in bundle.manifest.graphs for kind in graph.files}
+    found = executors_for({kind for graph in bundle.manifest.graphs for kind in graph.files})
+    if not found:
+        raise BundleError(f"the bundle {path} has no graphs. Build it again")
+    return found
+
+
+def executors_for(forms: Collection[str]) -> tuple[str, ...]:
+    """Returns the executors over any of `forms`, the best first; see `usable_executors`."""
     fitting = [name for name in _PACKAGES if _FORMS[name] in forms]
     installed = [name for name in fitting if find_spec(_PACKAGES[name]) is not None]
-    if not fitting:
-        raise BundleError(f"the bundle {path} has no graphs. Build it again")
     return tuple(installed or fitting)
 
 
