@@ -13,7 +13,6 @@ from tandem_export.cli.choices import (
     INTS,
     LOSSLESS,
     PLATFORMS,
-    ROLES,
     TARGETS,
     words,
 )
@@ -28,6 +27,7 @@ from tandem_export.cli.output import (
     size,
 )
 from tandem_export.cli.places import CHECKPOINT
+from tandem_export.contract.roles import ROLES
 
 
 @click.command(

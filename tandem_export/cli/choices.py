@@ -1,6 +1,6 @@
 """Values that options choose from; they complete in the shell without loading an engine.
 
-The lists are the library's own, whose modules load jax; a test compares them.
+The lists here are the library's own, whose modules load an engine; a test compares them.
 """
 
 from __future__ import annotations
@@ -16,10 +16,6 @@ DTYPES = ("float32", "bfloat16")
 ATTENTION = ("in_cache", "two_part", "kernel")
 LOSSLESS = ("exact", "numeric")
 PLATFORMS = ("cpu", "tpu")
-ROLES = (
-    *("prefill", "insert", "primary_block", "drafter_step", "router"),
-    *("round", "round_router", "generate"),
-)
 MODES = ("speed", "router", "standalone", "standalone_free", "primary", "drafter")
 RULES = ("leviathan", "gumbel")
 DRIVERS = ("fused", "steps")

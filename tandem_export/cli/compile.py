@@ -8,9 +8,10 @@ from typing import Any
 
 import click
 
-from tandem_export.cli.choices import ATTENTION, CHIPS, INTS, PRESETS, ROLES, Suggested, words
+from tandem_export.cli.choices import ATTENTION, CHIPS, INTS, PRESETS, Suggested, words
 from tandem_export.cli.options import common
 from tandem_export.cli.output import make_table, needs, print_json, print_tables, progress, size
+from tandem_export.contract.roles import ROLES
 from tandem_export.tpu.environment import run_without_chips
 
 CHECK_FAILED = 1

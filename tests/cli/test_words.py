@@ -16,7 +16,6 @@ from tandem_export.cli import choices, main
 from tandem_export.cli.options import common
 from tandem_export.cli.words import in_options
 from tandem_export.graphs import BuildOptions
-from tandem_export.graphs.spec import ROLES, Form
 from tandem_export.plan import PRESETS
 from tandem_export.plan import TARGETS as CHIPS
 from tandem_export.runtime.executors import EXECUTORS
@@ -133,7 +132,7 @@ def test_stablehlo_builds_plan_and_inspect_load_no_tensorflow() -> None:
 
 def test_the_choices_are_those_of_the_library() -> None:
     assert set(choices.TARGETS) == set(TARGETS)
-    assert choices.ROLES == ROLES and choices.MODES == MODES
+    assert choices.MODES == MODES
     assert set(choices.RULES) == set(RULES) and choices.PRESETS == PRESETS
     assert set(choices.CHIPS) == set(CHIPS) and set(choices.FAMILIES) == set(FAMILIES)
     assert Form.__args__ == choices.ATTENTION  # type: ignore[attr-defined]

@@ -89,7 +89,7 @@ def test_model_status_over_grpc(server: StandIn) -> None:
 
     with grpc.insecure_channel(server.grpc_address.removeprefix("grpc://")) as channel:
         stub = model_service_pb2_grpc.ModelServiceStub(channel)
-        request = get_model_status_pb2.GetModelStatusRequest()
+        request = getattr(get_model_status_pb2, "GetModelStatusRequest")()  # noqa: B009
         request.model_spec.name = "tandem"
         (status,) = stub.GetModelStatus(request).model_version_status
         assert status.version == int(model_folder(every_role()).name)
@@ -101,11 +101,13 @@ def test_model_status_over_grpc(server: StandIn) -> None:
 
 def test_a_port_in_use_is_named(server: StandIn) -> None:
     folder = model_folder(every_role())
-    for name in ("grpc_port", "rest_port"):
-        address = server.grpc_address if name == "grpc_port" else server.rest_address
-        port = int(address.rpartition(":")[2])
-        with pytest.raises(ServingError, match=f"port {port} of localhost must be free"):
-            StandIn(folder, "tandem", **{name: port})
+    grpc_port, rest_port = (
+        int(address.rpartition(":")[2]) for address in (server.grpc_address, server.rest_address)
+    )
+    with pytest.raises(ServingError, match=f"port {grpc_port} of localhost must be free"):
+        StandIn(folder, "tandem", grpc_port=grpc_port)
+    with pytest.raises(ServingError, match=f"port {rest_port} of localhost must be free"):
+        StandIn(folder, "tandem", rest_port=rest_port)
 
 
 BAD = {
