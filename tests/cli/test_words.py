@@ -135,7 +135,7 @@ def test_the_choices_are_those_of_the_library() -> None:
     assert choices.MODES == MODES
     assert set(choices.RULES) == set(RULES) and choices.PRESETS == PRESETS
     assert set(choices.CHIPS) == set(CHIPS) and set(choices.FAMILIES) == set(FAMILIES)
-    assert Form.__args__ == choices.ATTENTION  # type: ignore[attr-defined]
+    assert AttentionForm.__args__ == choices.ATTENTION  # type: ignore[attr-defined]
     assert BuildOptions().platforms == choices.PLATFORMS
     assert {name.partition(":")[0] for name in choices.EXECUTORS} == set(EXECUTORS)
 
