@@ -16,6 +16,7 @@ from tandem_export.cli import choices, main
 from tandem_export.cli.options import common
 from tandem_export.cli.words import in_options
 from tandem_export.graphs import BuildOptions
+from tandem_export.graphs.options import AttentionForm
 from tandem_export.plan import PRESETS
 from tandem_export.plan import TARGETS as CHIPS
 from tandem_export.runtime.executors import EXECUTORS
