@@ -155,7 +155,7 @@ def test_bench_writes_what_it_prints(prompts: Path, tmp_path: Path) -> None:
         (("inspect", "nowhere"), "Directory 'nowhere' does not exist"),
         (
             ("generate", "BUNDLE", "w1", "--temperature", "-1"),
-            "`--temperature` must be 0 or positive",
+            "`--temperature` must be 0 (greedy), or a number of",
         ),
         (("generate", "BUNDLE", "w1", "--gamma", "9"), "`--gamma` must be at most 2"),
         (("generate", "BUNDLE", "w1", "--executor", "abacus"), "`--executor` must be one of"),
