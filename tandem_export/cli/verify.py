@@ -13,8 +13,8 @@ import click
 from tandem_export.cli.choices import EXECUTOR, INTS
 from tandem_export.cli.options import common, pick_executor, prompts_file, running
 from tandem_export.cli.output import make_table, print_json, print_tables, progress, read_prompts
-from tandem_export.cli.signals import AT_END
 from tandem_export.cli.places import BUNDLE
+from tandem_export.cli.signals import AT_END
 
 _MOST_SHOWN = 10
 _RESULTS = {True: "pass", False: "FAIL", None: "-"}
