@@ -1,16 +1,24 @@
-"""An executor that keeps the primary's logits of what single steps commit."""
+"""Records the primary's logits of what single steps commit."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
-from tandem_export.runtime import Registers, Steps
+from tandem_export.runtime import (
+    PrefilledRow,
+    Registers,
+    RoundKind,
+    RoundResult,
+    Rounds,
+    RowInputs,
+    Steps,
+)
 
 
 class Recorder:
-    """Stands in front of an executor; what it does not record goes straight through.
+    """Stands in front of an executor and records; what it does not record goes straight through.
 
     A block is known to have committed as many tokens as the next one starts later:
 
@@ -21,27 +29,51 @@ class Recorder:
 
     def __init__(self, executor: Steps) -> None:
         self._executor = executor
+        self.batch, self.cache, self.counters = executor.batch, executor.cache, executor.counters
         self._occupant: dict[int, int] = {}
         self._blocks: list[list[np.ndarray]] = []
         self._starts: list[int] = []
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._executor, name)
+    @property
+    def rounds(self) -> Rounds | None:
+        """See `Steps.rounds`; inserts and releases are recorded."""
+        return None if self._executor.rounds is None else self
 
-    def insert(self, prefix: Any, slot: int, registers: Registers) -> None:
+    def warm_up(self, kinds: Sequence[RoundKind], *, steps: bool) -> None:
+        """See `Steps.warm_up`."""
+        self._executor.warm_up(kinds, steps=steps)
+
+    def prefill(self, tokens: Sequence[int]) -> PrefilledRow:
+        """See `Steps.prefill`."""
+        return self._executor.prefill(tokens)
+
+    def insert(self, row: PrefilledRow, slot: int, registers: Registers) -> None:
         """See `Rounds.insert`; a new request begins."""
-        self._executor.insert(prefix, slot, registers)
+        self._executor.insert(row, slot, registers)
         self._occupant[slot] = len(self._blocks)
         self._blocks.append([])
         self._starts.append(registers.position)
+
+    def round(self, kind: RoundKind, rows: RowInputs) -> RoundResult:
+        """See `Rounds.round`."""
+        assert self._executor.rounds is not None
+        return self._executor.rounds.round(kind, rows)
 
     def release(self, slot: int) -> None:
         """See `Rounds.release`."""
         self._executor.release(slot)
         self._occupant.pop(slot, None)
 
+    def drafter_step(self, tokens: np.ndarray, start: np.ndarray) -> np.ndarray:
+        """See `Steps.drafter_step`."""
+        return self._executor.drafter_step(tokens, start)
+
+    def router(self, logits: np.ndarray) -> np.ndarray:
+        """See `Steps.router`."""
+        return self._executor.router(logits)
+
     def primary_block(self, tokens: np.ndarray, start: np.ndarray) -> np.ndarray:
-        """See `Executor.primary_block`; the logits of every occupied slot are kept."""
+        """See `Steps.primary_block`; the logits of every occupied slot are kept."""
         logits = self._executor.primary_block(tokens, start)
         for slot, request in self._occupant.items():
             self._keep(request, int(start[slot]), logits[slot])

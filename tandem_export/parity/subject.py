@@ -5,14 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 
 from tandem_export.bundle import Bundle
 from tandem_export.parity.recording import Recorder
 from tandem_export.parity.trace import Trace
-from tandem_export.runtime import Engine, Limits, Result, SamplingParams, Steps
+from tandem_export.runtime import Engine, Limits, Result, SamplingParams
 from tandem_export.runtime.executors import make_executor
 
 Prompts = Sequence[tuple[int, ...]]
@@ -44,9 +43,7 @@ class Subject:
         self._recorder = Recorder(runner)
         independent = bundle.manifest.model.kind == "independent"
         self._engines = {
-            driver: Engine(
-                cast(Steps, self._recorder), limits, driver=driver, independent=independent
-            )
+            driver: Engine(self._recorder, limits, driver=driver, independent=independent)
             for driver in DRIVERS
         }
 

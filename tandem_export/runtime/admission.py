@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tandem_export.errors import RequestError
-from tandem_export.runtime.executor import Prefix, RoundKind, RoundRole
+from tandem_export.runtime.executor import PrefilledRow, RoundKind, RoundRole
 from tandem_export.runtime.params import SamplingParams
 
 
@@ -45,7 +45,7 @@ class Job:
     max_draft: int
     tau: float
     stops: frozenset[int]
-    prefix: Prefix = None
+    prefilled: PrefilledRow | None = None
     not_inserted: int = 0
     prefill_seconds: float = 0.0
     started: float = field(default_factory=time.perf_counter)

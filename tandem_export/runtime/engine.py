@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from itertools import groupby
-from typing import cast
 
 from tokenizers import Tokenizer
 
@@ -73,7 +72,7 @@ class Engine:
         self.chat = chat
         self.executor = executor
         self._steps = StepRounds(executor, independent=independent)
-        self._fused = cast(Rounds, executor) if hasattr(executor, "round") else None
+        self._fused = executor.rounds
         self._busy = threading.Lock()
         self._interrupts = Interrupts()
 

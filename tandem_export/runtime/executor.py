@@ -1,17 +1,16 @@
-"""What the runtime asks of an execution engine, and the plain records that pass between them."""
+"""Defines what the runtime asks of an executor, and the plain records that pass between them."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 
 from tandem_export.runtime.rows import RowInputs
 
-Prefix = Any  # a prefilled row, opaque to everybody but the executor that made it
 RoundRole = Literal["round", "round_router", "drafter"]
 
 
@@ -85,60 +84,90 @@ class Counters:
         return self.compilations - self.warm
 
 
-class Rounds(Protocol):
-    """What drives rows: an executor's fused rounds, or single steps put together on the host."""
+class PrefilledRow:
+    """A prompt in both models' caches; only the executor that made it knows what is inside.
 
-    def insert(self, prefix: Prefix, slot: int, registers: Registers) -> None:
-        """Puts a prefilled row into `slot`; `prefix` stays usable."""
+    It stays usable until it is collected, for any number of inserts into slots of that executor.
+    """
+
+
+class Rounds(Protocol):
+    """Drives rows: an executor's fused rounds, or single steps put together on the host.
+
+    One thread at a time may call it, not always the same one. After an exception all rows are
+    lost: release every slot and insert anew.
+    """
+
+    def insert(self, row: PrefilledRow, slot: int, registers: Registers) -> None:
+        """Puts a prefilled row into `slot`, whatever stood there."""
         ...
 
     def round(self, kind: RoundKind, rows: RowInputs) -> RoundResult:
-        """Runs one round over all slots; rows without budget commit nothing."""
+        """Runs one round over all slots; rows without budget commit nothing.
+
+        The result's arrays belong to the caller, and no later call changes them.
+        """
         ...
 
     def release(self, slot: int) -> None:
-        """Makes `slot` idle."""
+        """Makes `slot` idle; it may be idle already."""
         ...
 
 
 class Steps(Protocol):
-    """One execution engine with `batch` slots over caches of `cache` positions."""
+    """Runs single steps with `batch` slots over caches of `cache` positions.
+
+    Calls come in this order: `warm_up` at any time; `prefill`, then `insert` of what it returned;
+    then steps or rounds; `release`. Single steps run over all slots; `start + T` of a block is at
+    most `cache`, for idle rows too. The caller may change an array that it passed as soon as the
+    call returns. Arrays that a step returns are valid until the next step of the same kind; who
+    needs them longer copies them. One thread at a time may call it, not always the same one.
+
+    Attributes:
+      batch: slots B.
+      cache: positions S of a row's cache.
+      counters: what it counts about itself.
+    """
 
     batch: int
     cache: int
     counters: Counters
 
+    @property
+    def rounds(self) -> Rounds | None:
+        """Whole rounds as one graph each, over the same slots; None if there are steps alone."""
+        ...
+
     def warm_up(self, kinds: Sequence[RoundKind], *, steps: bool) -> None:
         """Compiles what rows of `kinds` need, by single steps if `steps`; counted as warm."""
         ...
 
-    def prefill(self, tokens: Sequence[int]) -> Prefix:
-        """Runs the prompt's tokens but the last through both models, from position 0."""
+    def prefill(self, tokens: Sequence[int]) -> PrefilledRow:
+        """Runs the prompt's tokens but the last through both models, from position 0.
+
+        It changes no slot.
+        """
         ...
 
-    def insert(self, prefix: Prefix, slot: int, registers: Registers) -> None:
-        """Puts a prefilled row into `slot`; `prefix` stays usable."""
+    def insert(self, row: PrefilledRow, slot: int, registers: Registers) -> None:
+        """Puts a prefilled row into `slot`, whatever stood there."""
         ...
 
     def release(self, slot: int) -> None:
-        """Makes `slot` idle."""
+        """Makes `slot` idle; it may be idle already."""
         ...
 
     def primary_block(self, tokens: np.ndarray, start: np.ndarray) -> np.ndarray:
-        """Tokens `[B, T]`, start `[B]` int32 -> logits `[B, T, V]` float32."""
+        """Runs tokens `[B, T]` at start `[B]`, int32; returns logits `[B, T, V]` float32."""
         ...
 
     def drafter_step(self, tokens: np.ndarray, start: np.ndarray) -> np.ndarray:
-        """Tokens `[B, 1]`, start `[B]` int32 -> logits `[B, V]` float32."""
+        """Runs tokens `[B, 1]` at start `[B]`, int32; returns logits `[B, V]` float32."""
         ...
 
     def router(self, logits: np.ndarray) -> np.ndarray:
-        """Drafter logits `[B, V]` -> predicted acceptance `[B]` float32."""
+        """Returns the predicted acceptance `[B]` float32 of drafter logits `[B, V]`."""
         ...
-
-
-class Executor(Steps, Rounds, Protocol):
-    """An engine that also runs whole rounds, each as one graph."""
 
 
 # What running a chunk costs beside its tokens, in tokens of width: the weights are read once more.

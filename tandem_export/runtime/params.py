@@ -19,7 +19,7 @@ def _is_int(value: object, low: int, high: int = 2**31 - 1) -> bool:
 
 
 def _is_number(value: object, low: float, high: float) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool) and low <= value <= high
+    return isinstance(value, Real) and not isinstance(value, bool) and low <= float(value) <= high
 
 
 @dataclass(frozen=True, kw_only=True)

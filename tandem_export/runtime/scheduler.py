@@ -74,17 +74,17 @@ class Scheduler:
 
     def _insert(self, sample: Sample, slot: int) -> None:
         job = sample.job
-        if job.prefix is None:
+        if job.prefilled is None:
             job.started = time.perf_counter()
-            job.prefix = self._executor.prefill(job.prompt)
+            job.prefilled = self._executor.prefill(job.prompt)
             job.prefill_seconds = time.perf_counter() - job.started
             self._stats.prefill_seconds += job.prefill_seconds
         start = time.perf_counter()
-        self._rounds.insert(job.prefix, slot, sample.registers)
+        self._rounds.insert(job.prefilled, slot, sample.registers)
         self._stats.insert_seconds += time.perf_counter() - start
         job.not_inserted -= 1
         if job.not_inserted == 0:
-            job.prefix = None
+            job.prefilled = None
         self._rows = with_row(self._rows, slot, sample.row)
         self._slots[slot] = sample
 

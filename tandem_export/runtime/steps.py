@@ -13,7 +13,7 @@ import numpy as np
 
 from tandem_export.contract import REGISTERS, AcceptanceRule
 from tandem_export.runtime.acceptance import draw, judge, judge_greedy
-from tandem_export.runtime.executor import Prefix, Registers, RoundKind, RoundResult, Steps
+from tandem_export.runtime.executor import PrefilledRow, Registers, RoundKind, RoundResult, Steps
 from tandem_export.runtime.rows import RowInputs
 from tandem_export.runtime.sampling import processed_log_probs
 
@@ -59,9 +59,9 @@ class StepRounds:
         self._independent = independent
         self._registers = {name: np.zeros(executor.batch, np.int32) for name in REGISTERS}
 
-    def insert(self, prefix: Prefix, slot: int, registers: Registers) -> None:
+    def insert(self, row: PrefilledRow, slot: int, registers: Registers) -> None:
         """See `Rounds.insert`."""
-        self._executor.insert(prefix, slot, registers)
+        self._executor.insert(row, slot, registers)
         for name, array in self._registers.items():
             array[slot] = getattr(registers, name)
 

@@ -1,12 +1,10 @@
 from __future__ import annotations
 
-from typing import cast
-
 import numpy as np
 import pytest
 
 from tandem_export.parity.recording import Recorder
-from tandem_export.runtime import Engine, Executor, Limits, SamplingParams
+from tandem_export.runtime import Engine, Limits, SamplingParams
 from tests.runtime.toy import CACHE, DRAFTER, PRIMARY, ToyExecutor, V
 
 PROMPTS = [[1, 2, 3], [4], [5, 6, 7, 8, 9, 10, 11], [2, 2]]
@@ -18,7 +16,7 @@ def test_each_committed_place_has_the_primarys_logits(mode) -> None:
     gammas = {"round": (0, 3)}
     limits = Limits(batch=2, cache=CACHE, vocab_size=V, gammas=gammas, gamma=3)  # type: ignore[arg-type]
     recorder = Recorder(ToyExecutor(2, PRIMARY, DRAFTER))
-    engine = Engine(cast(Executor, recorder), limits, driver="steps")
+    engine = Engine(recorder, limits, driver="steps")
     params = [SamplingParams(max_new_tokens=4 + 3 * i, mode=mode, gamma=3) for i in range(4)]
     results = engine.generate(PROMPTS, params)
     kept = recorder.take()

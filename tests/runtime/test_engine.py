@@ -297,4 +297,5 @@ def test_a_prompt_is_text_that_utf8_holds_or_whole_numbers() -> None:
     with pytest.raises(RequestError, match=r"prompt 0 must be a text or a list .* Got: \[1.5, 2\]"):
         engine.generate([[1.5, 2]])  # pyright: ignore[reportArgumentType]
     one = SamplingParams(max_new_tokens=1)
-    assert len(engine.generate([np.array([1, 2])], one)) == 1
+    ids = np.array([1, 2])
+    assert len(engine.generate([ids], one)) == 1  # pyright: ignore[reportArgumentType]

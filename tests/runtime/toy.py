@@ -7,6 +7,7 @@ changes the tokens that come out.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
@@ -16,6 +17,7 @@ from tandem_export.runtime import (
     Counters,
     Engine,
     Limits,
+    PrefilledRow,
     Registers,
     RoundKind,
     RoundResult,
@@ -45,6 +47,13 @@ class ToyModel:
         return self.pair[row[at - 1] if at else -1, row[at]]
 
 
+@dataclass(frozen=True)
+class ToyRow(PrefilledRow):
+    """The tokens of a prompt, `[S]`."""
+
+    tokens: np.ndarray
+
+
 class ToyExecutor:
     """Tandem: the primary's block overwrites the drafter's rows. Independent: it does not."""
 
@@ -59,21 +68,26 @@ class ToyExecutor:
         self.prefills: list[tuple[int, ...]] = []
         self.calls: list[RoundKind] = []
 
+    @property
+    def rounds(self) -> ToyExecutor:
+        return self
+
     def warm_up(self, kinds: Sequence[RoundKind], *, steps: bool) -> None:
         self.counters.compilations += len(kinds)
         self.counters.warm += len(kinds)
 
-    def prefill(self, tokens: Sequence[int]) -> np.ndarray:
+    def prefill(self, tokens: Sequence[int]) -> ToyRow:
         self.prefills.append(tuple(tokens))
         row, count = np.full(CACHE, POISON), len(tokens) - 1
         for start, width in prefill_chunks(count, WIDTHS, CACHE):
             own = tokens[start : min(start + width, count)]
             row[start : start + width] = [*own, *[0] * (width - len(own))]
-        return row
+        return ToyRow(row)
 
-    def insert(self, prefix: np.ndarray, slot: int, registers: Registers) -> None:
+    def insert(self, row: PrefilledRow, slot: int, registers: Registers) -> None:
+        assert isinstance(row, ToyRow)
         for cache in self.caches.values():
-            cache[slot] = prefix
+            cache[slot] = row.tokens
         self.registers[slot] = registers
 
     def release(self, slot: int) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from tandem_export.runtime.executor import Registers
+from tandem_export.runtime.executor import PrefilledRow, Registers
 
 
 @dataclass(frozen=True, eq=False)
-class Prefix:
+class Prompt(PrefilledRow):
     """A prefilled prompt: the tokens that were run, all but the prompt's last."""
 
     tokens: tuple[int, ...]
@@ -23,7 +23,7 @@ class Row:
       width: of its rounds; None before the first.
     """
 
-    def __init__(self, prefix: Prefix, first: Registers) -> None:
+    def __init__(self, prefix: Prompt, first: Registers) -> None:
         self.prefix, self._first = prefix, first
         self._committed: list[int] = []
         self.width: int | None = None

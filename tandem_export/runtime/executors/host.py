@@ -14,13 +14,17 @@ from tandem_export.bundle import Bundle, GraphRecord
 from tandem_export.contract import ModelName
 from tandem_export.errors import ConfigError
 from tandem_export.runtime.buckets import cache_of, round_graphs
-from tandem_export.runtime.executor import Counters, Registers, RoundKind, prefill_chunks
+from tandem_export.runtime.executor import (
+    Counters,
+    PrefilledRow,
+    Registers,
+    RoundKind,
+    prefill_chunks,
+)
 from tandem_export.runtime.executors.host_cache import HostCache, make_caches
 from tandem_export.runtime.executors.room import check_room
 
 Arrays = dict[str, np.ndarray]
-# A prefilled row: of each model the rows that the prompt fills, `[L, 2, K, T, H]`.
-Prefix = dict[ModelName, np.ndarray]
 
 
 class Backend(Protocol):
@@ -38,6 +42,13 @@ class _Step:
     run: Callable[[], object]
     arrays: Arrays
     rows: tuple[tuple[HostCache, np.ndarray], ...]
+
+
+@dataclass(frozen=True)
+class _Row(PrefilledRow):
+    """The rows that a prompt fills, of each model, `[L, 2, K, T, H]`."""
+
+    rows: dict[ModelName, np.ndarray]
 
 
 class HostExecutor:
@@ -65,8 +76,12 @@ class HostExecutor:
         self._scratch = make_caches(self._prefills.values(), 1, self.cache)
         self._steps: dict[str, _Step] = {}
 
+    @property
+    def rounds(self) -> None:
+        """See `Steps.rounds`: the host puts rounds together."""
+
     def warm_up(self, kinds: Sequence[RoundKind], *, steps: bool) -> None:
-        """See `Executor.warm_up`; rounds are always made of single steps."""
+        """See `Steps.warm_up`; rounds are always made of single steps."""
         del steps
         before = self.counters.compilations
         for graph in self._prefills.values():
@@ -107,8 +122,8 @@ class HostExecutor:
         self.counters.device_seconds += time.perf_counter() - started
         return step.arrays
 
-    def prefill(self, tokens: Sequence[int]) -> Prefix:
-        """See `Executor.prefill`; the prefix is a copy of the rows that the prompt fills."""
+    def prefill(self, tokens: Sequence[int]) -> _Row:
+        """See `Steps.prefill`; the prefix is a copy of the rows that the prompt fills."""
         count = len(tokens) - 1
         for at, width in prefill_chunks(count, tuple(self._prefills), self.cache):
             own = tokens[at : min(at + width, count)]
@@ -116,29 +131,30 @@ class HostExecutor:
             block[0, : len(own)] = own
             step = self._load(self._prefills[width], self._scratch)
             self._call(step, tokens=block, start=np.array([at], np.int32))
-        return {model: cache.copy_rows(count) for model, cache in self._scratch.items()}
+        return _Row({model: cache.copy_rows(count) for model, cache in self._scratch.items()})
 
-    def insert(self, prefix: Prefix, slot: int, registers: Registers) -> None:
+    def insert(self, row: PrefilledRow, slot: int, registers: Registers) -> None:
         """See `Rounds.insert`; the registers are the caller's."""
         del registers
-        for model, rows in prefix.items():
+        assert isinstance(row, _Row), "a row of another executor"
+        for model, rows in row.rows.items():
             self._caches[model].put_rows(slot, rows)
 
     def release(self, slot: int) -> None:
         """See `Rounds.release`; an idle row is like any other."""
 
     def primary_block(self, tokens: np.ndarray, start: np.ndarray) -> np.ndarray:
-        """See `Executor.primary_block`; the result holds until the next call of this width."""
+        """See `Steps.primary_block`; the result holds until the next call of this width."""
         step = self._load(self._find("primary_block", width=tokens.shape[1]), self._caches)
         return self._call(step, tokens=tokens, start=start)["logits"]
 
     def drafter_step(self, tokens: np.ndarray, start: np.ndarray) -> np.ndarray:
-        """See `Executor.drafter_step`; the result holds until the next call of this width."""
+        """See `Steps.drafter_step`; the result holds until the next call of this width."""
         step = self._load(self._find("drafter_step", width=tokens.shape[1]), self._caches)
         return self._call(step, tokens=tokens, start=start)["logits"]
 
     def router(self, logits: np.ndarray) -> np.ndarray:
-        """See `Executor.router`; the result holds until the next call."""
+        """See `Steps.router`; the result holds until the next call."""
         step = self._load(self._find("router"), {})
         return self._call(step, logits=logits)["acceptance"]
 

@@ -6,6 +6,7 @@ import time
 import warnings
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,10 +16,12 @@ from jax import export
 from jax.stages import Compiled, Lowered
 
 from tandem_export.bundle import Bundle, GraphRecord, TensorSpec
+from tandem_export.contract import REGISTERS, is_prefix, prefix_name, without_prefix
 from tandem_export.errors import BundleError
 from tandem_export.runtime.buckets import cache_of, round_graphs
 from tandem_export.runtime.executor import (
     Counters,
+    PrefilledRow,
     Registers,
     RoundKind,
     RoundResult,
@@ -37,9 +40,6 @@ class _Loaded(NamedTuple):
     run: Any
     params: Arrays
     state: tuple[str, ...]
-
-
-_REGISTERS = ("position", "last", "previous", "budget")
 
 
 def _put(array: np.ndarray | np.generic) -> jax.Array:
@@ -111,6 +111,13 @@ def _spec(leaf: Any) -> tuple[tuple[int, ...], str]:
     return tuple(leaf.shape), str(leaf.dtype)
 
 
+@dataclass(frozen=True)
+class _Row(PrefilledRow):
+    """A row's state on the device, `[1, ...]` each."""
+
+    state: Arrays
+
+
 class JaxExecutor:
     """An `Executor` over one batch bucket.
 
@@ -153,8 +160,13 @@ class JaxExecutor:
         host = self._bundle.weights()
         return {name: jax.device_put(host[name]) for name in sorted(names)}
 
+    @property
+    def rounds(self) -> JaxExecutor:
+        """See `Steps.rounds`: every round is one graph."""
+        return self
+
     def warm_up(self, kinds: Sequence[RoundKind], *, steps: bool) -> None:
-        """See `Executor.warm_up`."""
+        """See `Steps.warm_up`."""
         before = self.counters.compilations
         for graph in (*self._prefills.values(), self._insert):
             self._load(graph)
@@ -191,11 +203,11 @@ class JaxExecutor:
         state.update(after)
         return outputs
 
-    def prefill(self, tokens: Sequence[int]) -> Arrays:
-        """See `Executor.prefill`; chunks have the widths of the bundle's prompt buckets."""
+    def prefill(self, tokens: Sequence[int]) -> _Row:
+        """See `Steps.prefill`; chunks have the widths of the bundle's prompt buckets."""
         start = time.perf_counter()
-        specs = [spec for spec in self._insert.inputs if spec.name.startswith("prefix.")]
-        state = {name.removeprefix("prefix."): value for name, value in _zeros(specs).items()}
+        row = _zeros([spec for spec in self._insert.inputs if is_prefix(spec.name)])
+        state = {name: row[prefix_name(name)] for name in without_prefix(row)}
         count = len(tokens) - 1
         for at, width in prefill_chunks(count, tuple(self._prefills), self.cache):
             block = np.zeros((1, width), np.int32)
@@ -205,7 +217,7 @@ class JaxExecutor:
             self._call(self._prefills[width], state, inputs)
         jax.block_until_ready(state)
         self.counters.device_seconds += time.perf_counter() - start
-        return state
+        return _Row(state)
 
     def _change(self, graph: GraphRecord, inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """Runs a graph over the state of all rows and waits for its outputs and its new state."""
@@ -226,12 +238,13 @@ class JaxExecutor:
             self._state = _zeros(self._insert.state)
             self._sound = True
 
-    def insert(self, prefix: Arrays, slot: int, registers: Registers) -> None:
+    def insert(self, row: PrefilledRow, slot: int, registers: Registers) -> None:
         """See `Rounds.insert`."""
         self._mend()
-        values = {name: np.array([getattr(registers, name)], np.int32) for name in _REGISTERS}
-        row = prefix | {name: _put(value) for name, value in values.items()}
-        inputs = {f"prefix.{name}": value for name, value in row.items()}
+        assert isinstance(row, _Row), "a row of another executor"
+        values = {name: np.array([getattr(registers, name)], np.int32) for name in REGISTERS}
+        state = row.state | {name: _put(value) for name, value in values.items()}
+        inputs = {prefix_name(name): value for name, value in state.items()}
         self._change(self._insert, inputs | {"slot": _put(np.int32(slot))})
 
     def release(self, slot: int) -> None:
@@ -257,15 +270,15 @@ class JaxExecutor:
         return kept[2]
 
     def primary_block(self, tokens: np.ndarray, start: np.ndarray) -> np.ndarray:
-        """See `Executor.primary_block`."""
+        """See `Steps.primary_block`."""
         graph = self._find("primary_block", width=tokens.shape[1])
         return self._change(graph, {"tokens": _put(tokens), "start": _put(start)})["logits"]
 
     def drafter_step(self, tokens: np.ndarray, start: np.ndarray) -> np.ndarray:
-        """See `Executor.drafter_step`."""
+        """See `Steps.drafter_step`."""
         graph = self._find("drafter_step", width=tokens.shape[1])
         return self._change(graph, {"tokens": _put(tokens), "start": _put(start)})["logits"]
 
     def router(self, logits: np.ndarray) -> np.ndarray:
-        """See `Executor.router`."""
+        """See `Steps.router`."""
         return self._change(self._find("router"), {"logits": _put(logits)})["acceptance"]

@@ -13,12 +13,13 @@ from tandem_export.errors import ServingError
 from tandem_export.runtime.buckets import cache_of, round_graphs
 from tandem_export.runtime.executor import (
     Counters,
+    PrefilledRow,
     Registers,
     RoundKind,
     RoundResult,
     prefill_chunks,
 )
-from tandem_export.runtime.executors.history import Prefix, Row, blocks
+from tandem_export.runtime.executors.history import Prompt, Row, blocks
 from tandem_export.runtime.executors.served import check_round, check_served
 from tandem_export.runtime.executors.slots import Held, Slots
 from tandem_export.runtime.rows import RowInputs
@@ -60,7 +61,7 @@ class SessionExecutor:
         graphs = self._bundle.manifest.graphs
         self._widths = tuple(sorted(g.width for g in graphs if g.role == "prefill" and g.width))
         self._rows: list[Row | None] = [None] * batch
-        self._staged: Prefix | None = None
+        self._staged: Prompt | None = None
         self._called: set[str] = set()
 
     def close(self) -> None:
@@ -68,8 +69,13 @@ class SessionExecutor:
         self._slots.close()
         self._model.close()
 
+    @property
+    def rounds(self) -> SessionExecutor:
+        """See `Steps.rounds`: every round is one call."""
+        return self
+
     def warm_up(self, kinds: Sequence[RoundKind], *, steps: bool) -> None:
-        """See `Executor.warm_up`; runs each signature once on the scratch slot."""
+        """See `Steps.warm_up`; runs each signature once on the scratch slot."""
         names = ["insert", *(f"prefill_b1_t{width}" for width in self._widths)]
         for kind in kinds:
             graphs = round_graphs(self._bundle, self.batch, kind, steps=steps)
@@ -83,14 +89,16 @@ class SessionExecutor:
     def _name(self, role: str, *, gamma: int | None = None, width: int | None = None) -> str:
         return self._bundle.find(role, batch=self.batch, gamma=gamma, width=width).name
 
-    def prefill(self, tokens: Sequence[int]) -> Prefix:
-        """See `Executor.prefill`."""
-        prefix = Prefix(tuple(tokens[:-1]))
+    def prefill(self, tokens: Sequence[int]) -> Prompt:
+        """See `Steps.prefill`."""
+        prefix = Prompt(tuple(tokens[:-1]))
         self._recovering(lambda held: self._stage(held, prefix))
         return prefix
 
-    def insert(self, prefix: Prefix, slot: int, registers: Registers) -> None:
+    def insert(self, row: PrefilledRow, slot: int, registers: Registers) -> None:
         """See `Rounds.insert`."""
+        assert isinstance(row, Prompt), "a row of another executor"
+        prefix = row
 
         def put(held: Held) -> None:
             if self._staged is not prefix:  # replaced by a later prompt, or lost
@@ -118,17 +126,17 @@ class SessionExecutor:
         return RoundResult(drafter_steps=steps, **out)
 
     def primary_block(self, tokens: np.ndarray, start: np.ndarray) -> np.ndarray:
-        """See `Executor.primary_block`."""
+        """See `Steps.primary_block`."""
         name = self._name("primary_block", width=tokens.shape[1])
         return self._single(name, {"tokens": tokens, "start": start})["logits"]
 
     def drafter_step(self, tokens: np.ndarray, start: np.ndarray) -> np.ndarray:
-        """See `Executor.drafter_step`."""
+        """See `Steps.drafter_step`."""
         name = self._name("drafter_step", width=tokens.shape[1])
         return self._single(name, {"tokens": tokens, "start": start})["logits"]
 
     def router(self, logits: np.ndarray) -> np.ndarray:
-        """See `Executor.router`."""
+        """See `Steps.router`."""
         return self._run(self._name("router"), {"logits": logits})["acceptance"]
 
     def _single(self, name: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -201,7 +209,7 @@ class SessionExecutor:
             self._put(held, held.rows[slot], row.now)
             self._staged = None  # the staging slot holds more than the prompt
 
-    def _stage(self, held: Held, prefix: Prefix) -> None:
+    def _stage(self, held: Held, prefix: Prompt) -> None:
         """Prefills the staging slot with the prompt."""
         for at, width in prefill_chunks(len(prefix.tokens), self._widths, self.cache):
             self._chunk(held, f"prefill_b1_t{width}", prefix.tokens, at, width)
