@@ -33,8 +33,7 @@ class Int8:
     scale: jax.Array
 
     def __rmatmul__(self, x: jax.Array) -> jax.Array:
-        scale = self.scale.reshape((1,) * (x.ndim - 1) + (-1,))
-        return (x @ self.values.astype(x.dtype)) * scale.astype(x.dtype)
+        return int8_product(x, self.values, self.scale.reshape(-1))
 
     def __getitem__(self, ids: Any) -> Any:
         if ids is ...:
@@ -45,6 +44,13 @@ class Int8:
     def T(self) -> Int8:
         """The transposed matrix."""
         return Int8(self.values.T, self.scale.T)
+
+
+@jax.jit
+def int8_product(x: jax.Array, values: jax.Array, scale: jax.Array) -> jax.Array:
+    """x `[*M, I]` times int8 values `[I, O]` with a scale `[O]` for each column, in x's dtype."""
+    wide = values.astype(x.dtype)
+    return (x @ wide) * scale.reshape((1,) * (x.ndim - 1) + (-1,)).astype(x.dtype)
 
 
 def scale_name(name: str) -> str:

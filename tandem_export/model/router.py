@@ -8,7 +8,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from tandem_export.config import TandemConfig
-from tandem_export.model.layers import Linear
+from tandem_export.model.layers import Linear, gelu_tanh
 from tandem_export.model.quantized import Int8
 
 
@@ -53,7 +53,7 @@ class Router(nnx.Module):
         """The acceptance logit; the sigmoid of it is the prediction."""
         x = router_features(drafter_logits, embedding, self.top_k, rows)
         x = x.astype(self.hidden.weight[...].dtype)
-        return self.out(jax.nn.gelu(self.hidden(x)))[:, 0].astype(jnp.float32)
+        return self.out(gelu_tanh(self.hidden(x)))[:, 0].astype(jnp.float32)
 
     def __call__(
         self,

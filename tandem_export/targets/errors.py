@@ -27,6 +27,10 @@ class SerializationError(ExportError):
     """A graph cannot be serialized, or its bytes cannot be read back."""
 
 
+class LoweringError(ExportError):
+    """A graph uses an operation that has no ONNX form here."""
+
+
 class ValueMismatchError(ExportError):
     """The exported graph computes other values than the traced function, or NaN."""
 

@@ -5,7 +5,7 @@ to run with the right values. Einsum is not among those of weights: see the chec
 """
 
 # ONNX Runtime and OpenVINO both run all of it; later sets have operators that one of them lacks.
-OPSET = 23
+OPSET, IR_VERSION = 23, 10
 ALLOWED = frozenset(
     {
         "Add", "And", "Cast", "Concat", "Constant", "Cos", "DequantizeLinear", "Div", "Exp",

@@ -1,0 +1,62 @@
+"""The jitted functions of the model that ONNX has one operator for, by name.
+
+Each takes the operands that the function has in the model; `tests/targets/onnx/lower/test_parts.py`
+holds both against each other.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from tandem_export.targets.onnx.lower.graph import GraphBuilder, Value
+from tandem_export.targets.onnx.lower.primitives.product import matrix_product
+from tandem_export.targets.onnx.lower.shaping import broadcasting, cast, reshape, transpose
+
+_FLOAT = np.dtype(np.float32)
+
+
+def _rms_norm(graph: GraphBuilder, x: Value, gain: Value, eps: Value) -> Value:
+    assert eps.constant is not None
+    wide, epsilon = cast(graph, x, _FLOAT), float(eps.constant)
+    made = graph.emit("RMSNormalization", wide, gain, shape=x.shape, axis=-1, epsilon=epsilon)
+    return cast(graph, made, x.dtype)
+
+
+def _rotate(graph: GraphBuilder, x: Value, positions: Value, frequencies: Value) -> Value:
+    """On three axes: on four, the operator wants the heads before the tokens."""
+    B, T, N, H = x.shape
+    turns = cast(graph, reshape(graph, positions, (B, T, 1)), _FLOAT)
+    steps = reshape(graph, frequencies, (1, 1, H // 2))
+    angle = broadcasting(graph, "Mul", turns, steps, dtype=_FLOAT)
+    cos, sin = (graph.emit(name, angle, shape=angle.shape) for name in ("Cos", "Sin"))
+    flat = reshape(graph, cast(graph, x, _FLOAT), (B, T, N * H))
+    made = graph.emit("RotaryEmbedding", flat, cos, sin, shape=flat.shape, num_heads=N)
+    return cast(graph, reshape(graph, made, x.shape), x.dtype)
+
+
+def _gelu(graph: GraphBuilder, x: Value) -> Value:
+    return graph.emit("Gelu", x, shape=x.shape, approximate="tanh")
+
+
+def _int8_product(graph: GraphBuilder, x: Value, values: Value, scale: Value) -> Value:
+    """In the form from which an engine picks its kernel for int8, of the matrix as it is stored."""
+    turned = values.made_by("Transpose")
+    stored, axis = (turned[0], 0) if turned else (values, 1)
+    wide = graph.emit(
+        "DequantizeLinear", stored, scale, shape=stored.shape, dtype=scale.dtype, axis=axis
+    )
+    weight = transpose(graph, wide, (1, 0)) if turned else wide
+    rows = reshape(graph, cast(graph, x, scale.dtype), (math.prod(x.shape[:-1]), x.shape[-1]))
+    made = reshape(graph, matrix_product(graph, rows, weight), (*x.shape[:-1], weight.shape[1]))
+    return cast(graph, made, x.dtype)
+
+
+PARTS: dict[str, Callable[..., Value]] = {
+    "gelu_tanh": _gelu,
+    "int8_product": _int8_product,
+    "rms_norm": _rms_norm,
+    "rotate": _rotate,
+}
