@@ -1,8 +1,7 @@
 """The building blocks of the decoder: linear map, RMSNorm, gated feed-forward.
 
-Every linear map works on `[M, D]` with M = B * T: a product of three axes costs engines twice as much.
-
-What ONNX has one operator for is a jitted function of its own here: a graph calls it by name.
+Every linear map works on `[M, D]` with M = B * T: engines run a product of three axes at half the
+speed. What ONNX has one operator for is a jitted function: a graph calls it by its name.
 """
 
 from __future__ import annotations
@@ -46,7 +45,7 @@ class RMSNorm(nnx.Module):
 def rms_norm(
     x: Float[Array, "*M D"], gain: Float[Array, " D"], eps: float | Float[Array, ""]
 ) -> Float[Array, "*M D"]:
-    """x / rms(x) * gain, computed in float32, returned in x's dtype."""
+    """Divides x by its root mean square, times `gain`: in float32, returned in x's dtype."""
     wide = x.astype(jnp.float32)
     mean = jnp.mean(wide * wide, -1, keepdims=True)
     gain = gain.reshape((1,) * (x.ndim - 1) + gain.shape)

@@ -48,7 +48,7 @@ class Int8:
 
 @jax.jit
 def int8_product(x: jax.Array, values: jax.Array, scale: jax.Array) -> jax.Array:
-    """x `[*M, I]` times int8 values `[I, O]` with a scale `[O]` for each column, in x's dtype."""
+    """Multiplies x `[*M, I]` with int8 values `[I, O]`, then columns with their scale `[O]`."""
     wide = values.astype(x.dtype)
     return (x @ wide) * scale.reshape((1,) * (x.ndim - 1) + (-1,)).astype(x.dtype)
 

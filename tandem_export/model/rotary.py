@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
@@ -75,9 +74,8 @@ def apply_rotary(
     return rows if size == x.shape[-1] else jnp.concatenate([rows, x[..., size:]], -1)
 
 
-@jax.jit
 def rotate(
-    x: Float[Array, "B T N H"], positions: Int[Array, "B T"], freq: Float[Array, " _half"]
+    x: Float[Array, "B T N H"], positions: Int[Array, "B T"], freq: np.ndarray
 ) -> Float[Array, "B T N H"]:
     """Turns each pair (x[i], x[i + H/2]) by position * freq[i]; computed in float32."""
     angle = positions.astype(jnp.float32)[..., None, None] * freq[None, None, None, :]

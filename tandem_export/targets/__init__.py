@@ -7,13 +7,13 @@ from tandem_export.targets.errors import (
     ExternalDataError,
     FileSizeError,
     InvalidModelError,
+    LoweringError,
     NameMismatchError,
     OperatorError,
     SerializationError,
     ShapeMismatchError,
     UnusedParameterError,
     ValueMismatchError,
-    WeightEinsumError,
 )
 from tandem_export.targets.onnx import build_onnx
 from tandem_export.targets.registry import TARGETS, Target
@@ -28,6 +28,7 @@ __all__ = [
     "ExternalDataError",
     "FileSizeError",
     "InvalidModelError",
+    "LoweringError",
     "NameMismatchError",
     "OperatorError",
     "Progress",
@@ -37,7 +38,6 @@ __all__ = [
     "Target",
     "UnusedParameterError",
     "ValueMismatchError",
-    "WeightEinsumError",
     "build",
     "build_onnx",
     "build_savedmodel",

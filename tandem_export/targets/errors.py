@@ -49,7 +49,3 @@ class ExternalDataError(ExportError):
 
 class OperatorError(ExportError):
     """An ONNX model uses an operator that engines were not tried with."""
-
-
-class WeightEinsumError(ExportError):
-    """An ONNX model multiplies by a weight with an Einsum, which engines run at half the speed."""

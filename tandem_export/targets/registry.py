@@ -40,7 +40,5 @@ TARGETS = {
         tools=("tensorflow-cpu", "orbax-export"),
     ),
     # Operator sets do not expire: engines run all earlier ones.
-    "onnx": Target(
-        write=build_onnx, plan=plan_rows, lifetime={"onnx": None}, tools=("jax2onnx", "onnx")
-    ),
+    "onnx": Target(write=build_onnx, plan=plan_rows, lifetime={"onnx": None}, tools=("onnx",)),
 }

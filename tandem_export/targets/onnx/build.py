@@ -34,9 +34,10 @@ def build_onnx(
       check_values: run every graph beside its function; else `difference` is None.
 
     Raises:
+      LoweringError: an operation of a graph has no ONNX form.
       ExportError: a graph failed a check; see `check_file` and `check_values`.
     """
-    # The converter takes seconds to load; nothing else in `targets` needs it.
+    # Other targets are built without onnx and its engine.
     from tandem_export.targets.onnx.checks import check_file
     from tandem_export.targets.onnx.convert import convert
     from tandem_export.targets.onnx.values import check_values as compare

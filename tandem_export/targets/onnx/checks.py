@@ -21,7 +21,6 @@ from tandem_export.targets.errors import (
     NameMismatchError,
     OperatorError,
     ShapeMismatchError,
-    WeightEinsumError,
 )
 from tandem_export.targets.onnx.operators import ALLOWED
 
@@ -38,7 +37,6 @@ def check_file(path: Path, graph: Graph, places: Mapping[str, TensorPlace]) -> N
       NameMismatchError, ShapeMismatchError, DtypeMismatchError: inputs or outputs.
       ExternalDataError: a weight does not point at its tensor in the weight store.
       OperatorError: an operator that is not allow-listed.
-      WeightEinsumError: an Einsum reads a weight.
     """
     if path.stat().st_size > LARGEST_FILE:
         rule = f"must have at most {LARGEST_FILE} bytes; weights belong in {WEIGHTS}"
@@ -52,7 +50,6 @@ def check_file(path: Path, graph: Graph, places: Mapping[str, TensorPlace]) -> N
     _check_values(graph.name, "inputs", model.graph.input, graph.state | graph.inputs)
     _check_values(graph.name, "outputs", model.graph.output, outputs)
     _check_weights(graph, model, places)
-    _check_einsums(graph, model)
     _check_operators(graph.name, model)
 
 
@@ -91,24 +88,3 @@ def _check_operators(graph: str, model: ModelProto) -> None:
     if strange:
         rule = f"operators must be of the default domain and among {sorted(ALLOWED)}"
         raise OperatorError(f"{graph}: {rule}. Got: {strange}")
-
-
-def _check_einsums(graph: Graph, model: ModelProto) -> None:
-    weights = _made_of_weights(graph, model)
-    for node in model.graph.node:
-        read = sorted(weights.intersection(node.input))
-        if node.op_type == "Einsum" and read:
-            hint = "Write the product on [M, D] rows: it becomes a Gemm, which is twice as fast."
-            raise WeightEinsumError(f"{graph.name}: an Einsum reads a weight. Got: {read}. {hint}")
-
-
-def _made_of_weights(graph: Graph, model: ModelProto) -> set[str]:
-    """Parameters, and what is made of parameters alone: a cast or transposed weight is one too."""
-    found = {*graph.params}
-    constant = found | {tensor.name for tensor in model.graph.initializer}
-    for node in model.graph.node:  # in the order of execution
-        if node.input and constant.issuperset(node.input):
-            constant.update(node.output)
-            if found.intersection(node.input):
-                found.update(node.output)
-    return found

@@ -1,7 +1,7 @@
 """An ONNX graph while it is built: values, the nodes that make them, and what they are called.
 
-A node that is added twice is there once, so layers share what they compute alike. Names are given at
-the end, when it is known which values are outputs; a node that no output needs is left out.
+A node that is added twice is there once, so layers share what they compute alike. Names are given
+at the end, when it is known which values are outputs; a node that no output needs is left out.
 """
 
 from __future__ import annotations

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import jax
-from jax.extend.core import ClosedJaxpr, JaxprEqn, Literal, Var
+from jax.extend.core import ClosedJaxpr, Literal, Var
 from onnx import GraphProto
 
 from tandem_export.targets.errors import LoweringError
+from tandem_export.targets.onnx.lower.equation import Equation, array_of, equation_of
 from tandem_export.targets.onnx.lower.graph import GraphBuilder, Value
 from tandem_export.targets.onnx.lower.parts import PARTS
 from tandem_export.targets.onnx.lower.primitives import LOWERINGS
@@ -25,20 +26,19 @@ def lower(
     Args:
       closed: of `jax.make_jaxpr`.
       name: of the graph.
-      inputs, outputs: names of the function's arguments and results, in order.
+      inputs: names of the function's arguments, in order.
+      outputs: names of its results, in order.
       origin: what was traced, in words, for errors.
 
     Raises:
       LoweringError: an operation has no ONNX form.
     """
     graph = GraphBuilder()
-    avals = [variable.aval for variable in closed.jaxpr.invars]
-    pairs = zip(inputs, avals, strict=True)
-    operands = [graph.input(given, aval.shape, aval.dtype) for given, aval in pairs]
+    arguments = zip(inputs, map(array_of, closed.jaxpr.invars), strict=True)
+    operands = [graph.input(given, array.shape, array.dtype) for given, array in arguments]
     made = Interpreter(graph=graph, origin=origin).run(closed, operands)
-    shapes = [aval.shape for aval in closed.out_avals]
-    whole = [expand(graph, value, shape) for value, shape in zip(made, shapes, strict=True)]
-    return graph.finish(name, dict(zip(outputs, whole, strict=True)))
+    results = _arrays(graph, made, map(array_of, closed.jaxpr.outvars))
+    return graph.finish(name, dict(zip(outputs, results, strict=True)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,15 +67,15 @@ class Interpreter:
 
         def read(atom: Var | Literal) -> Value:
             if isinstance(atom, Literal):
-                return self.graph.constant(atom.val, atom.aval.dtype)
+                return self.graph.constant(atom.val, array_of(atom).dtype)
             return values[atom]
 
-        for equation in jaxpr.eqns:
-            results = self._lowered(equation, [read(atom) for atom in equation.invars])
-            values |= zip(equation.outvars, results, strict=True)
+        for traced in jaxpr.eqns:
+            results = self._lowered(equation_of(traced), [read(atom) for atom in traced.invars])
+            values |= zip(traced.outvars, results, strict=True)
         return [read(atom) for atom in jaxpr.outvars]
 
-    def _lowered(self, equation: JaxprEqn, operands: list[Value]) -> Sequence[Value]:
+    def _lowered(self, equation: Equation, operands: list[Value]) -> Sequence[Value]:
         name = equation.primitive.name
         if name == "jit":
             return self._called(equation, operands)
@@ -88,37 +88,41 @@ class Interpreter:
         except NotImplementedError as error:
             raise self._error(equation, str(error)) from error
 
-    def _called(self, equation: JaxprEqn, operands: list[Value]) -> Sequence[Value]:
+    def _called(self, equation: Equation, operands: list[Value]) -> Sequence[Value]:
         name = equation.params["name"]
         if name in PARTS:
-            return _several(PARTS[name](self.graph, *self._arrays(equation, operands)))
+            arrays = _arrays(self.graph, operands, equation.operands)
+            return _several(PARTS[name](self.graph, *arrays))
         inside = replace(self, calls=(*self.calls, name))
         return inside.run(equation.params["jaxpr"], operands)
 
-    def _folded(self, equation: JaxprEqn, operands: list[Value]) -> Sequence[Value]:
-        arrays = [value.constant for value in self._arrays(equation, operands)]
-        made = equation.primitive.bind(*arrays, **equation.params)
+    def _folded(self, equation: Equation, operands: list[Value]) -> Sequence[Value]:
+        arrays = _arrays(self.graph, operands, equation.operands)
+        made = equation.primitive.bind(*(x.constant for x in arrays), **equation.params)
         results = made if equation.primitive.multiple_results else [made]
         return [self.graph.constant(jax.device_get(result)) for result in results]
 
-    def _arrays(self, equation: JaxprEqn, operands: list[Value]) -> list[Value]:
-        shapes = [atom.aval.shape for atom in equation.invars]
-        return [expand(self.graph, x, shape) for x, shape in zip(operands, shapes, strict=True)]
-
-    def _error(self, equation: JaxprEqn, rule: str) -> LoweringError:
+    def _error(self, equation: Equation, rule: str) -> LoweringError:
         name, where = equation.primitive.name, " > ".join(self.calls) or "the graph's own function"
-        got = f"{name} of {', '.join(str(atom.aval) for atom in equation.invars)}"
+        given = ", ".join(f"{array.dtype}{list(array.shape)}" for array in equation.operands)
         return LoweringError(
             f"{self.origin}: operation `{name}` in {where} cannot be written as ONNX: {rule}. "
-            f"Got: {got}. Write that function with other operations, or add a lowering to "
-            "tandem_export/targets/onnx/lower/primitives."
+            f"Got: {name} of {given}. Write that function with other operations, or add a lowering "
+            "to tandem_export/targets/onnx/lower/primitives."
         )
 
 
-def _is_folded(equation: JaxprEqn, operands: Sequence[Value]) -> bool:
+def _is_folded(equation: Equation, operands: Sequence[Value]) -> bool:
     """Whether all is known, and small."""
-    sizes = [math.prod(atom.aval.shape) for atom in (*equation.invars, *equation.outvars)]
+    sizes = [math.prod(array.shape) for array in (*equation.operands, *equation.results)]
     return max(sizes) <= LARGEST_FOLDED and all(x.constant is not None for x in operands)
+
+
+def _arrays(
+    graph: GraphBuilder, values: Sequence[Value], wanted: Iterable[jax.ShapeDtypeStruct]
+) -> list[Value]:
+    """The arrays that the values stand for."""
+    return [expand(graph, x, array.shape) for x, array in zip(values, wanted, strict=True)]
 
 
 def _several(results: Value | tuple[Value, ...]) -> tuple[Value, ...]:

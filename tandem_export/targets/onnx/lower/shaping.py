@@ -86,7 +86,7 @@ def reshape_all(graph: GraphBuilder, x: Value, before: Shape, after: Shape) -> V
 
 
 def _filled(graph: GraphBuilder, x: Value, before: Shape, after: Shape) -> Value | None:
-    """A `Where` in the shape that its array had before: the mask is reshaped, once for all layers."""
+    """A `Where` in the shape that its array had before: layers share the reshaped mask."""
     operands = x.made_by("Where")
     if not any(source[0].shape == after for y in operands if (source := y.made_by("Reshape"))):
         return None

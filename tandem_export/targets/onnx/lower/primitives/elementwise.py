@@ -6,30 +6,24 @@ from collections.abc import Callable
 from functools import partial
 
 import numpy as np
-from jax.extend.core import JaxprEqn
 
+from tandem_export.targets.onnx.lower.equation import Equation
 from tandem_export.targets.onnx.lower.graph import GraphBuilder, Value
+from tandem_export.targets.onnx.lower.primitives.product import with_bias
 from tandem_export.targets.onnx.lower.shaping import broadcasting, cast
 
 _OPERATORS = {
     "add": "Add",
     "and": "And",
-    "cos": "Cos",
     "div": "Div",
-    "eq": "Equal",
     "exp": "Exp",
     "ge": "GreaterOrEqual",
-    "gt": "Greater",
-    "le": "LessOrEqual",
     "log": "Log",
     "logistic": "Sigmoid",
     "lt": "Less",
     "max": "Max",
-    "min": "Min",
     "mul": "Mul",
     "neg": "Neg",
-    "sin": "Sin",
-    "sqrt": "Sqrt",
     "sub": "Sub",
     "tanh": "Tanh",
 }
@@ -38,13 +32,15 @@ _NEUTRAL = {"add": 0, "sub": 0, "mul": 1, "div": 1}
 _COMMUTATIVE = ("add", "mul")
 
 
-def _plain(name: str, graph: GraphBuilder, equation: JaxprEqn, *operands: Value) -> Value:
+def _plain(name: str, graph: GraphBuilder, equation: Equation, *operands: Value) -> Value:
     if name in _NEUTRAL:
         left, right = operands
         if _is(right, _NEUTRAL[name]):
             return left
         if name in _COMMUTATIVE and _is(left, _NEUTRAL[name]):
             return right
+        if name == "add" and (biased := with_bias(graph, left, right)):
+            return biased
     return broadcasting(graph, _OPERATORS[name], *operands, dtype=_dtype(equation))
 
 
@@ -52,38 +48,26 @@ def _is(value: Value, number: int) -> bool:
     return value.constant is not None and bool(np.all(value.constant == number))
 
 
-def _dtype(equation: JaxprEqn) -> np.dtype:
-    return equation.outvars[0].aval.dtype
+def _dtype(equation: Equation) -> np.dtype:
+    return equation.results[0].dtype
 
 
-def _select(graph: GraphBuilder, equation: JaxprEqn, which: Value, *cases: Value) -> Value:
+def _select(graph: GraphBuilder, equation: Equation, which: Value, *cases: Value) -> Value:
     no, yes = cases
     return broadcasting(graph, "Where", which, yes, no, dtype=_dtype(equation))
 
 
-def _convert(graph: GraphBuilder, equation: JaxprEqn, x: Value) -> Value:
+def _convert(graph: GraphBuilder, equation: Equation, x: Value) -> Value:
     return cast(graph, x, _dtype(equation))
 
 
-def _rsqrt(graph: GraphBuilder, equation: JaxprEqn, x: Value) -> Value:
-    one, root = graph.constant(1, x.dtype), graph.emit("Sqrt", x, shape=x.shape)
-    return broadcasting(graph, "Div", one, root, dtype=x.dtype)
-
-
-def _power(graph: GraphBuilder, equation: JaxprEqn, x: Value) -> Value:
-    exponent = graph.constant(equation.params["y"], x.dtype)
-    return broadcasting(graph, "Pow", x, exponent, dtype=x.dtype)
-
-
-def _same(graph: GraphBuilder, equation: JaxprEqn, x: Value) -> Value:
+def _same(graph: GraphBuilder, equation: Equation, x: Value) -> Value:
     return x
 
 
 LOWERINGS: dict[str, Callable[..., Value]] = {
     **{name: partial(_plain, name) for name in _OPERATORS},
     "convert_element_type": _convert,
-    "integer_pow": _power,
-    "rsqrt": _rsqrt,
     "select_n": _select,
     "stop_gradient": _same,
 }

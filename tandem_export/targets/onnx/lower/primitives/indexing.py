@@ -5,31 +5,31 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import jax
-from jax.extend.core import JaxprEqn
 
+from tandem_export.targets.onnx.lower.equation import Equation
 from tandem_export.targets.onnx.lower.graph import GraphBuilder, Value
 from tandem_export.targets.onnx.lower.shaping import cast, expand, reshape
 
 
-def _gather(graph: GraphBuilder, equation: JaxprEqn, x: Value, indices: Value) -> Value:
+def _gather(graph: GraphBuilder, equation: Equation, x: Value, indices: Value) -> Value:
     """Places of one axis. A table that is widened first is read first, and its rows widened."""
     axis = _axis(equation)
     stored = x.made_by("Cast")
-    table = stored[0] if stored else expand(graph, x, equation.invars[0].aval.shape)
-    *places, _ = equation.invars[1].aval.shape
+    table = stored[0] if stored else expand(graph, x, equation.operands[0].shape)
+    *places, _ = equation.operands[1].shape
     at = reshape(graph, expand(graph, indices, (*places, 1)), tuple(places))
-    shape = equation.outvars[0].aval.shape
+    shape = equation.results[0].shape
     return cast(graph, graph.emit("Gather", table, at, shape=shape, axis=axis), x.dtype)
 
 
-def _axis(equation: JaxprEqn) -> int:
+def _axis(equation: Equation) -> int:
     """The axis that is indexed.
 
     Raises:
       NotImplementedError: several are, or an index may lie outside, which no engine allows.
     """
     numbers, sizes = equation.params["dimension_numbers"], equation.params["slice_sizes"]
-    operand, indices = (variable.aval.shape for variable in equation.invars)
+    operand, indices = (array.shape for array in equation.operands)
     (axis, *others) = numbers.start_index_map
     rest = [a for a in range(len(operand)) if a != axis]
     whole = all(sizes[a] == operand[a] for a in rest)

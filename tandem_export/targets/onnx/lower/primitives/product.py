@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-from jax.extend.core import JaxprEqn
-
+from tandem_export.targets.onnx.lower.equation import Equation
 from tandem_export.targets.onnx.lower.graph import GraphBuilder, Value
 from tandem_export.targets.onnx.lower.shaping import Shape, cast, expand, reshape, transpose
 
 
 def matrix_product(graph: GraphBuilder, x: Value, weight: Value) -> Value:
-    """x `[M, I]` times weight `[I, O]`; one that was transposed is read as it is stored."""
+    """The product of x `[M, I]` and a weight `[I, O]`; one that was turned is read as stored."""
     shape = (x.shape[0], weight.shape[1])
     stored = weight.made_by("Transpose")
     if stored:
@@ -20,11 +19,23 @@ def matrix_product(graph: GraphBuilder, x: Value, weight: Value) -> Value:
     return graph.emit("Gemm", x, weight, shape=shape)
 
 
-def _dot_general(graph: GraphBuilder, equation: JaxprEqn, left: Value, right: Value) -> Value:
-    (contract, batch), result = equation.params["dimension_numbers"], equation.outvars[0].aval
+def with_bias(graph: GraphBuilder, product: Value, bias: Value) -> Value | None:
+    """A product and the bias `[O]` that is added to each row, as one; None if they are no such."""
+    factors, vector = product.made_by("Gemm"), bias.made_by("Reshape")
+    if product.node is None or len(factors) != 2 or not vector:
+        return None
+    columns = product.shape[1]
+    if (vector[0].shape, bias.shape) != ((columns,), (1, columns)):
+        return None
+    attributes = product.node.attributes
+    return graph.emit("Gemm", *factors, vector[0], shape=product.shape, **attributes)
+
+
+def _dot_general(graph: GraphBuilder, equation: Equation, left: Value, right: Value) -> Value:
+    (contract, batch), result = equation.params["dimension_numbers"], equation.results[0]
     x, y = (
-        expand(graph, cast(graph, operand, result.dtype), variable.aval.shape)
-        for operand, variable in zip((left, right), equation.invars, strict=True)
+        expand(graph, cast(graph, value, result.dtype), operand.shape)
+        for value, operand in zip((left, right), equation.operands, strict=True)
     )
     free_x, free_y = (
         [a for a in range(len(operand.shape)) if a not in (*contract[i], *batch[i])]

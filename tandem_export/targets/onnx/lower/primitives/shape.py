@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from jax.extend.core import JaxprEqn
 
+from tandem_export.targets.onnx.lower.equation import Equation
 from tandem_export.targets.onnx.lower.graph import GraphBuilder, Value
 from tandem_export.targets.onnx.lower.shaping import expand, reshape, reshape_all, transpose
 
 
-def _broadcast(graph: GraphBuilder, equation: JaxprEqn, x: Value) -> Value:
+def _broadcast(graph: GraphBuilder, equation: Equation, x: Value) -> Value:
     """Its axes with new ones of size 1 between: who reads it broadcasts."""
     if not x.shape:
         return x
@@ -21,19 +21,19 @@ def _broadcast(graph: GraphBuilder, equation: JaxprEqn, x: Value) -> Value:
     return reshape(graph, x, tuple(shape))
 
 
-def _reshape(graph: GraphBuilder, equation: JaxprEqn, x: Value) -> Value:
-    return reshape_all(graph, x, equation.invars[0].aval.shape, equation.outvars[0].aval.shape)
+def _reshape(graph: GraphBuilder, equation: Equation, x: Value) -> Value:
+    return reshape_all(graph, x, equation.operands[0].shape, equation.results[0].shape)
 
 
-def _transpose(graph: GraphBuilder, equation: JaxprEqn, x: Value) -> Value:
+def _transpose(graph: GraphBuilder, equation: Equation, x: Value) -> Value:
     return transpose(graph, x, equation.params["permutation"]) if x.shape else x
 
 
-def _slice(graph: GraphBuilder, equation: JaxprEqn, x: Value) -> Value:
+def _slice(graph: GraphBuilder, equation: Equation, x: Value) -> Value:
     """Only of the axes that become shorter."""
     if not x.shape:
         return x
-    after = equation.outvars[0].aval.shape
+    after = equation.results[0].shape
     axes = [a for a, size in enumerate(x.shape) if size != 1 and size != after[a]]
     if not axes:
         return x
@@ -46,14 +46,14 @@ def _slice(graph: GraphBuilder, equation: JaxprEqn, x: Value) -> Value:
     return graph.emit("Slice", x, *names, shape=shape)
 
 
-def _concatenate(graph: GraphBuilder, equation: JaxprEqn, *parts: Value) -> Value:
-    shapes = [variable.aval.shape for variable in equation.invars]
+def _concatenate(graph: GraphBuilder, equation: Equation, *parts: Value) -> Value:
+    shapes = [operand.shape for operand in equation.operands]
     expanded = [expand(graph, x, shape) for x, shape in zip(parts, shapes, strict=True)]
-    shape, axis = equation.outvars[0].aval.shape, equation.params["dimension"]
+    shape, axis = equation.results[0].shape, equation.params["dimension"]
     return graph.emit("Concat", *expanded, shape=shape, axis=axis)
 
 
-def _iota(graph: GraphBuilder, equation: JaxprEqn) -> Value:
+def _iota(graph: GraphBuilder, equation: Equation) -> Value:
     """A range along one axis."""
     shape, axis = equation.params["shape"], equation.params["dimension"]
     kind = np.dtype(equation.params["dtype"])
