@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
@@ -79,7 +80,7 @@ def rotate(
 ) -> Float[Array, "B T N H"]:
     """Turns each pair (x[i], x[i + H/2]) by position * freq[i]; computed in float32."""
     angle = positions.astype(jnp.float32)[..., None, None] * freq[None, None, None, :]
-    return _turned(x, angle)
+    return rotate_by_angle(x, angle)
 
 
 def rotate_dynamic(
@@ -96,12 +97,14 @@ def rotate_dynamic(
     stretch = length * (config.factor / config.original_positions) - (config.factor - 1)
     slower = -np.arange(half, dtype=np.float32) / (half - 1)
     shrink = jnp.exp(jnp.log(jnp.maximum(stretch, 1.0)) * slower[None, None, None, :])
-    return _turned(x, (length - 1) * freq[None, None, None, :] * shrink)
+    return rotate_by_angle(x, (length - 1) * freq[None, None, None, :] * shrink)
 
 
-def _turned(
+@jax.jit
+def rotate_by_angle(
     x: Float[Array, "B T N H"], angle: Float[Array, "B T 1 _half"]
 ) -> Float[Array, "B T N H"]:
+    """Turns each pair (x[i], x[i + H/2]) by angle[i]; computed in float32."""
     cos, sin = jnp.cos(angle), jnp.sin(angle)
     half = x.shape[-1] // 2
     first, second = x[..., :half].astype(jnp.float32), x[..., half:].astype(jnp.float32)

@@ -14,8 +14,7 @@ import pytest
 from tandem_export.bundle import TensorPlace, locate_weights
 from tandem_export.bundle.weights import map_weights, write_weights
 from tandem_export.errors import ExportError
-from tandem_export.graphs import BuildOptions, plan_rows
-from tandem_export.graphs.spec import Graph
+from tandem_export.graphs import BuildOptions, Graph, plan_rows
 from tandem_export.targets import LoweringError
 from tandem_export.targets.onnx import ALLOWED
 from tandem_export.targets.onnx.checks import check_file

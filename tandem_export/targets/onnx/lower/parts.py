@@ -13,7 +13,7 @@ import numpy as np
 
 from tandem_export.targets.onnx.lower.graph import GraphBuilder, Value
 from tandem_export.targets.onnx.lower.primitives.product import matrix_product
-from tandem_export.targets.onnx.lower.shaping import broadcasting, cast, reshape, transpose
+from tandem_export.targets.onnx.lower.shaping import cast, reshape, transpose
 
 _FLOAT = np.dtype(np.float32)
 
@@ -25,13 +25,11 @@ def _rms_norm(graph: GraphBuilder, x: Value, gain: Value, eps: Value) -> Value:
     return cast(graph, made, x.dtype)
 
 
-def _rotate(graph: GraphBuilder, x: Value, positions: Value, frequencies: Value) -> Value:
+def _rotate(graph: GraphBuilder, x: Value, angle: Value) -> Value:
     """On three axes: on four, the operator wants the heads before the tokens."""
     B, T, N, H = x.shape
-    turns = cast(graph, reshape(graph, positions, (B, T, 1)), _FLOAT)
-    steps = reshape(graph, frequencies, (1, 1, H // 2))
-    angle = broadcasting(graph, "Mul", turns, steps, dtype=_FLOAT)
-    cos, sin = (graph.emit(name, angle, shape=angle.shape) for name in ("Cos", "Sin"))
+    turns = reshape(graph, angle, (B, T, H // 2))
+    cos, sin = (graph.emit(name, turns, shape=turns.shape) for name in ("Cos", "Sin"))
     flat = reshape(graph, cast(graph, x, _FLOAT), (B, T, N * H))
     made = graph.emit("RotaryEmbedding", flat, cos, sin, shape=flat.shape, num_heads=N)
     return cast(graph, reshape(graph, made, x.shape), x.dtype)
@@ -58,5 +56,5 @@ PARTS: dict[str, Callable[..., Value]] = {
     "gelu_tanh": _gelu,
     "int8_product": _int8_product,
     "rms_norm": _rms_norm,
-    "rotate": _rotate,
+    "rotate_by_angle": _rotate,
 }

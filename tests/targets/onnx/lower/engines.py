@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import onnx
 import onnxruntime
@@ -34,7 +35,7 @@ def lowered(function: Callable[..., Any], *arrays: Any) -> ModelProto:
 def check(function: Callable[..., Any], *arrays: np.ndarray, atol: float = 2e-6) -> ModelProto:
     """Compares ONNX Runtime and the reference evaluator with jax; returns the model."""
     model = lowered(function, *arrays)
-    want = [np.asarray(leaf) for leaf in jax.tree.leaves(function(*arrays))]
+    want = [np.asarray(leaf) for leaf in jax.tree.leaves(function(*map(jnp.asarray, arrays)))]
     given = {f"x{i}": array for i, array in enumerate(arrays)}
     data = model.SerializeToString()
     session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])

@@ -48,15 +48,15 @@ def table_product(x, values, scale):
     return int8_product(x, values.T, scale.reshape(-1))
 
 
-ROTATION = "Cast Reshape Mul Cos Sin Reshape RotaryEmbedding Reshape"
+ROTATION = "Cast Reshape Mul Reshape Cos Sin Reshape RotaryEmbedding Reshape"
 TABLE = "Reshape DequantizeLinear Gemm"
 THREE = "Reshape DequantizeLinear Gemm Reshape"
 CASES = {
     "rms_norm": (norm, (normal(4, 6), normal(6)), "RMSNormalization"),
     "rms_norm of heads": (norm, (normal(2, 3, 4, 6), normal(6)), "RMSNormalization"),
     "rms_norm with eps": (norm_of_small, (normal(4, 6), normal(6)), "Mul RMSNormalization"),
-    "rotate": (turned, (normal(2, 3, 4, 6), POSITIONS), ROTATION),
-    "rotate of one head": (turned, (normal(2, 3, 1, 6), POSITIONS), ROTATION),
+    "rotate_by_angle": (turned, (normal(2, 3, 4, 6), POSITIONS), ROTATION),
+    "rotate_by_angle of one head": (turned, (normal(2, 3, 1, 6), POSITIONS), ROTATION),
     "gelu_tanh": (gelu_tanh, (normal(4, 6, scale=3),), "Gelu"),
     "int8_product": (int8_product, (normal(4, 6), INT8, SCALE), "DequantizeLinear Gemm"),
     "int8_product of a table": (table_product, (normal(4, 5), INT8, ROW_SCALE), TABLE),

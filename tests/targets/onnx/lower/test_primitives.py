@@ -27,15 +27,15 @@ MASK = np.array([[True, False, True], [False, False, True]])
 
 
 def rows(table: Any, ids: Any) -> Any:
-    return jnp.asarray(table).at[ids].get(mode="promise_in_bounds", wrap_negative_indices=False)
+    return table.at[ids].get(mode="promise_in_bounds", wrap_negative_indices=False)
 
 
 def columns(table: Any, ids: Any) -> Any:
-    return jnp.asarray(table).at[:, ids].get(mode="promise_in_bounds", wrap_negative_indices=False)
+    return table.at[:, ids].get(mode="promise_in_bounds", wrap_negative_indices=False)
 
 
 def wide_rows(table: Any, ids: Any) -> Any:
-    return rows(jnp.asarray(table).astype(jnp.float32), ids)
+    return rows(table.astype(jnp.float32), ids)
 
 
 def product(contract: Any, batch: Any = ((), ())) -> Any:
