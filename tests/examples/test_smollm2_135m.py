@@ -26,12 +26,12 @@ BUILD = ("--batch", "1", "--gamma", "1", "--prompt", "64", "--cache", "128", "--
 TARGETS = {
     "stablehlo": "prefill,insert,round",
     "onnx": "prefill,insert,primary_block,drafter_step",
-    "savedmodel": "prefill,insert,primary_block,drafter_step",
+    "savedmodel": "prefill,insert,round,primary_block,drafter_step",
 }
 RUN = {
     "stablehlo": ("--executor", "jax"),
     "onnx": ("--executor", "onnxruntime"),
-    "savedmodel": ("--executor", "tensorflow", "--driver", "steps"),
+    "savedmodel": ("--executor", "tensorflow"),
 }
 
 
