@@ -36,12 +36,12 @@ def _copied(draft: DecoderConfig, big: DecoderConfig, primary: Params) -> Params
     for j, source in enumerate(taken):
         prefix = f"layers.{source}."
         own = {n.removeprefix(prefix): v for n, v in primary.items() if n.startswith(prefix)}
-        own |= _strongest_neurons(own, draft.ff_size)
+        own |= strongest_neurons(own, draft.ff_size)
         copied |= {f"layers.{j}.{name}": value for name, value in own.items()}
     return copied
 
 
-def _strongest_neurons(layer: Params, count: int) -> Params:
+def strongest_neurons(layer: Params, count: int) -> Params:
     """A layer's feed-forward cut to the `count` neurons of largest product of norms."""
     gate, up, down = (np.asarray(layer[f"ff.{x}.weight"]) for x in ("gate", "up", "down"))
     strength = np.linalg.norm(up, axis=0) * np.linalg.norm(down, axis=1)

@@ -79,7 +79,7 @@ def router_calibration(
     gamma: int = 4,
     count: int = 12,
 ) -> dict[str, object]:
-    """Predicted against real acceptance 1 - TV, in ten bins of the prediction.
+    """Predicted against real acceptance 1 - TV, in ten bins of the prediction; see `calibration`.
 
     `error` is the expected calibration error: the mean gap of the bins, weighted by their tokens.
     """
@@ -96,6 +96,11 @@ def router_calibration(
     pairs = [measure(primary, drafter, router, jnp.asarray(tokens)) for tokens in batches]
     predicted = np.concatenate([np.asarray(p) for p, _ in pairs])
     real = np.concatenate([np.asarray(r) for _, r in pairs])
+    return calibration(predicted, real)
+
+
+def calibration(predicted: np.ndarray, real: np.ndarray) -> dict[str, object]:
+    """Ten bins of the prediction `[N]` with what it really was, their mean gap, the correlation."""
     which = np.minimum((predicted * 10).astype(int), 9)
     bins = [
         {

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import orbax.checkpoint as ocp
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from rich.progress import Progress
 
 from recipes.stdlib_mini.corpus import Corpus
@@ -66,6 +67,15 @@ def draw(corpus: Corpus, stage: Stage, step: int) -> tuple[np.ndarray, int]:
     return corpus.batch(rng, TOKENS_A_STEP // length, length), int(rng.integers(1, MAX_BLOCK + 1))
 
 
+def placements() -> tuple[NamedSharding, NamedSharding]:
+    """Data parallel over all devices: the batch is cut along its first axis, the rest replicated.
+
+    With one device it is the same program. The batch must be a multiple of the devices.
+    """
+    mesh = Mesh(np.array(jax.devices()), ("data",))
+    return NamedSharding(mesh, PartitionSpec("data")), NamedSharding(mesh, PartitionSpec())
+
+
 def optimise(
     stage: Stage, corpus: Corpus, start: Params, loss: Loss, folder: Path, progress: Progress
 ) -> Params:
@@ -77,9 +87,11 @@ def optimise(
         updates, state = optimizer.update(gradient, state, params)
         return optax.apply_updates(params, updates), state, value
 
-    step_fn = jax.jit(update, donate_argnums=(0, 1))
+    cut, replicated = placements()
+    step_fn = jax.jit(update, donate_argnums=(0, 1), out_shardings=replicated)
     params = {name: jnp.array(value) for name, value in start.items()}
-    state, first = optimizer.init(params), 0
+    params, state = jax.device_put((params, optimizer.init(params)), replicated)
+    first = 0
     options = ocp.CheckpointManagerOptions(max_to_keep=1)
     log = folder / f"{stage.name}.jsonl"
     with ocp.CheckpointManager((folder / stage.name).resolve(), options=options) as manager:
@@ -90,6 +102,7 @@ def optimise(
         began, window = time.time(), []
         for step in range(first, stage.steps):
             tokens, gamma = draw(corpus, stage, step)
+            tokens = jax.device_put(tokens, cut)
             params, state, value = step_fn(params, state, tokens, jnp.int32(gamma))
             window.append(value)
             progress.update(bar, completed=step + 1)
