@@ -42,7 +42,7 @@ def compute(
       config: the pair; its layer map says which activations are kept.
       primary: the frozen parameters.
       texts: a longer list that begins with the same texts only adds to an earlier one.
-      folder: of the cache.
+      folder: of the cache; another layer map or another primary needs another one.
       report: called with texts done and in all.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -50,7 +50,7 @@ def compute(
     paths = []
     for at in range(0, len(texts), SHARD):
         part = texts[at : at + SHARD]
-        path = folder / f"{at // SHARD:05}-{_digest(config, part)}"
+        path = folder / f"{at // SHARD:05}-{_digest(part)}"
         if not path.exists():
             for stale in folder.glob(f"{at // SHARD:05}-*"):  # the last one, which has grown
                 shutil.rmtree(stale)
@@ -60,9 +60,8 @@ def compute(
     return paths
 
 
-def _digest(config: TandemConfig, texts: Sequence[Text]) -> str:
-    """Of all that a shard depends on, but for the primary's weights."""
-    hashed = hashlib.sha256(repr((sorted(set(config.layer_map)), TOP)).encode())
+def _digest(texts: Sequence[Text]) -> str:
+    hashed = hashlib.sha256()
     for text in texts:
         hashed.update(text.tokens.tobytes() + text.first.to_bytes(4, "little"))
     return hashed.hexdigest()[:12]

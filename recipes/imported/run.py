@@ -69,7 +69,8 @@ def train_pair(
     )
     rows, small = rows_of(kept, vocabulary), drafters.as_trained(config)
     with _progress() as progress:
-        paths = _features(config, source, texts, out / "features", progress)
+        levels = "-".join(f"x{level}" for level in sorted(set(config.layer_map)))
+        paths = _features(config, source, texts, out / "features" / levels, progress)
         train, held_out = (Features(paths[side], config.layer_map, rows) for side in paths)
         start = drafters.begin(
             small, source.params["primary"], kept, _samples(train, config), plan.start

@@ -145,7 +145,7 @@ def test_the_pair_has_a_reduced_drafter_that_learned(trained: Path) -> None:
     assert (rows >= 0).sum() == 300
     assert set(made.params) == {"primary", "drafter", "router"}
     small = drafters.as_trained(made.config)
-    shards = sorted((trained / "features" / "held_out").iterdir())
+    shards = sorted((trained / "features" / "x6-x12" / "held_out").iterdir())
     held_out = Features(shards, small.layer_map, rows)
     kept = np.flatnonzero(rows >= 0)
     before = drafters.begin(small, made.params["primary"], kept, [], "random")
