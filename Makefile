@@ -18,7 +18,7 @@ REFERENCE := build/reference-venv
 PAIR := build/pair-22m
 # The demo model was trained on 256 positions.
 BUCKETS := --prompt 32,128 --cache 256 --max-new 96
-ENGINE_FORMS := --gamma 5 --target onnx --overwrite \
+ENGINE_FORMS := --gamma 5 --format onnx --overwrite \
 	--graphs prefill,insert,primary_block,drafter_step,router,round,round_router
 # With one thread each, the CPU time of engines compares on a machine that does other work.
 ALL_FORMS := --threads 1 --executors jax,onnxruntime,onnxruntime:mapped,openvino,openvino:mapped
@@ -55,8 +55,8 @@ lint: $(STAMP)
 bench: $(DEMO)/manifest.json $(BASELINE)/manifest.json $(ENGINES)/manifest.json
 	$(BIN)/tandem-export bench $(DEMO) --baseline $(BASELINE) --out build/bench.json
 	$(ONE_THREAD) $(BIN)/tandem-export bench-executors $(ENGINES) $(ALL_FORMS) --out build/bench-executors.json
-	$(BIN)/tandem-export plan 8b --target v5e-4 --json > build/plan.json
-	$(BIN)/tandem-export compile $(DEMO) --target v5e --no-reuse --out build/compile.json
+	$(BIN)/tandem-export plan 8b --chip v5e-4 --json > build/plan.json
+	$(BIN)/tandem-export compile $(DEMO) --chip v5e --no-reuse --out build/compile.json
 
 # What the tests compare with: logits that transformers and torch compute, files that torch writes,
 # and the outputs of the example of an owner's own program.
@@ -83,16 +83,16 @@ train-demo: $(STAMP)
 $(DEMO)/manifest.json: CHECKPOINT = demo:stdlib-mini
 $(BASELINE)/manifest.json: CHECKPOINT = demo:stdlib-mini-independent
 $(DEMO)/manifest.json $(BASELINE)/manifest.json: $(DEMO_STAMP) $(SOURCES)
-	$(BIN)/tandem-export build $(CHECKPOINT) --out $(@D) $(BUCKETS) --target stablehlo --overwrite
+	$(BIN)/tandem-export build $(CHECKPOINT) --out $(@D) $(BUCKETS) --format stablehlo --overwrite
 
 $(ENGINES)/manifest.json: $(STAMP) $(SOURCES)
-	$(BIN)/tandem-export build demo:stdlib-mini --out $(@D) $(BUCKETS) $(ENGINE_FORMS) --target stablehlo
+	$(BIN)/tandem-export build demo:stdlib-mini --out $(@D) $(BUCKETS) $(ENGINE_FORMS) --format stablehlo
 
 $(PAIR)/checkpoint/tandem.json: $(STAMP) benchmarks/pair_22m.toml
 	rm -rf $(@D)
 	$(BIN)/python -m benchmarks.random_pair benchmarks/pair_22m.toml $(@D)
 
-$(PAIR)/float32/manifest.json: ARITHMETIC = --dtype float32 --target stablehlo
+$(PAIR)/float32/manifest.json: ARITHMETIC = --dtype float32 --format stablehlo
 $(PAIR)/bfloat16/manifest.json: ARITHMETIC = --dtype bfloat16
 $(PAIR)/int8/manifest.json: ARITHMETIC = --quantize int8
 $(PAIR)/%/manifest.json: $(PAIR)/checkpoint/tandem.json $(SOURCES)

@@ -52,7 +52,7 @@ def main(folder: str, tandem: str | None = None) -> None:
     facts = json.loads(command("checkpoint", "inspect", pair, "--json"))
     click.echo(f"float32 weights: {facts['parameters'] * 4 / 1e9:.2f} GB", err=True)
     bundle = str(out / ("bundle-tandem" if tandem else "bundle"))
-    targets = ("--target", "stablehlo", "--target", "onnx")
+    targets = ("--format", "stablehlo", "--format", "onnx")
     command("build", pair, "--out", bundle, *targets, *BUCKETS, *ROLES, "--overwrite", "--json")
     for executor in ("jax", "onnxruntime"):
         options = ("--executor", executor, "--max-new-tokens", "32", "--json")

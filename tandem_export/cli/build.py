@@ -16,7 +16,7 @@ from tandem_export.cli.choices import (
     TARGETS,
     words,
 )
-from tandem_export.cli.options import common
+from tandem_export.cli.options import common, renamed_option
 from tandem_export.cli.output import (
     make_table,
     needs,
@@ -39,9 +39,10 @@ Examples:
 )
 @click.argument("checkpoint", type=CHECKPOINT)
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The bundle's folder.")
-@click.option(
+@renamed_option(
+    "--format",
     "--target",
-    "targets",
+    "formats",
     type=click.Choice(TARGETS),
     multiple=True,
     default=("stablehlo",),
@@ -96,7 +97,7 @@ Examples:
 def build(
     checkpoint: str,
     out: Path,
-    targets: tuple[str, ...],
+    formats: tuple[str, ...],
     overwrite: bool,
     as_json: bool,
     slots: int | None,
@@ -110,7 +111,7 @@ def build(
     CHECKPOINT is a folder with a tandem.json, such a JSON file, or demo:stdlib-mini or
     demo:stdlib-mini-independent.
     """
-    with needs("stablehlo" if set(targets) == {"stablehlo"} else "build"):
+    with needs("stablehlo" if set(formats) == {"stablehlo"} else "build"):
         from tandem_export import targets as library
         from tandem_export.bundle import describe
         from tandem_export.checkpoint import read_checkpoint
@@ -135,7 +136,7 @@ def build(
                 pair,
                 wanted,
                 out,
-                targets=targets,
+                targets=formats,
                 progress=report,
                 overwrite=overwrite,
                 savedmodel=library.SavedModelOptions(**_given(serving)),

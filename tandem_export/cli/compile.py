@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from tandem_export.cli.choices import ATTENTION, CHIPS, INTS, PRESETS, Suggested, words
-from tandem_export.cli.options import common
+from tandem_export.cli.options import common, renamed_option
 from tandem_export.cli.output import make_table, needs, print_json, print_tables, progress, size
 from tandem_export.contract.roles import ROLES
 from tandem_export.tpu.environment import run_without_chips
@@ -21,12 +21,19 @@ SOURCE = Suggested(PRESETS, "BUNDLE|PRESET|FILE|CHECKPOINT")
 @click.command(
     epilog="""\b
 Examples:
-  tandem-export compile build/demo --target v5e
-  tandem-export compile 2b --target v5e --batch 4 --graphs primary_block,round
+  tandem-export compile build/demo --chip v5e
+  tandem-export compile 2b --chip v5e --batch 4 --graphs primary_block,round
   tandem-export compile 8b --quantize int8 --json --out compile.json"""
 )
 @click.argument("source", type=SOURCE)
-@click.option("--target", type=click.Choice(("v5e", *CHIPS)), default="v5e", help="v5e is v5e-1.")
+@renamed_option(
+    "--chip",
+    "--target",
+    "chip",
+    type=click.Choice(("v5e", *CHIPS)),
+    default="v5e",
+    help="v5e is v5e-1.",
+)
 @click.option(
     "--graphs",
     "roles",
@@ -64,7 +71,7 @@ Examples:
 @common
 def compile(
     source: str,
-    target: str,
+    chip: str,
     roles: tuple[str, ...],
     vmem: int | None,
     tune: bool,
@@ -86,14 +93,14 @@ def compile(
         from tandem_export import plan as library
         from tandem_export.bundle import open_bundle
 
-        chip = library.target_named(target)
-        options = library.compile_options(chip, vmem=vmem, reuse=reuse, processes=processes)
+        target = library.target_named(chip)
+        options = library.compile_options(target, vmem=vmem, reuse=reuse, processes=processes)
         if Path(source, "manifest.json").is_file():
             bundle = open_bundle(source)
             found = library.compile_bundle(bundle, options, roles, report, tune=tune)
         else:
             pair = library.read_pair(source)
-            wanted = _plan_options(chip, **planned)
+            wanted = _plan_options(target, **planned)
             made = library.plan(source, pair, wanted)
             forms = {"attention": attention or (), "least_rows": least_rows or ()}
             found = library.compile_plan(made, options, roles, report, tune=tune, **forms)
@@ -104,7 +111,7 @@ def compile(
         raise click.exceptions.Exit(CHECK_FAILED)
 
 
-def _plan_options(chip: Any, acceptance: str | None, quantize: str | None, **rest: Any) -> Any:
+def _plan_options(target: Any, acceptance: str | None, quantize: str | None, **rest: Any) -> Any:
     """What was not asked for keeps the library's default."""
     from tandem_export import plan as library
 
@@ -113,7 +120,7 @@ def _plan_options(chip: Any, acceptance: str | None, quantize: str | None, **res
         given["acceptance"] = library.read_acceptance(acceptance)
     if quantize is not None:
         given["storage"] = quantize
-    return library.PlanOptions(target=chip, **given)
+    return library.PlanOptions(target=target, **given)
 
 
 def _print(found: Any) -> None:

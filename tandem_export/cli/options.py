@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from tandem_export.cli.choices import EXECUTOR
 
@@ -83,3 +84,35 @@ def prompts_file(function: Function) -> Function:
         type=click.Path(exists=True, dir_okay=False, path_type=Path),
         help="A JSON list of prompts: texts, or lists of token ids.",
     )(function)
+
+
+def renamed_option(
+    new: str, old: str, name: str, **settings: Any
+) -> Callable[[Function], Function]:
+    """Adds an option as `new`; its `old` name works for one release, hidden and with a warning.
+
+    Given under both names, the new one wins.
+    """
+    key = f"tandem_export.renamed{old}"
+
+    def remember(ctx: click.Context, param: click.Parameter, value: Any) -> None:
+        if ctx.get_parameter_source(param.name or "") != ParameterSource.DEFAULT:
+            ctx.meta[key] = value
+            click.echo(f"{old} is now {new}; the old name goes with the next release.", err=True)
+
+    def choose(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
+        is_default = ctx.get_parameter_source(param.name or "") == ParameterSource.DEFAULT
+        return ctx.meta.get(key, value) if is_default else value
+
+    def decorate(function: Function) -> Function:
+        hidden = click.option(
+            old,
+            f"old_{name}",
+            **settings | {"help": None, "hidden": True},
+            is_eager=True,  # before the new one, which takes its value
+            expose_value=False,
+            callback=remember,
+        )
+        return click.option(new, name, **settings, callback=choose)(hidden(function))
+
+    return decorate

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from tandem_export.cli.choices import CHIPS, INTS, PAIR
-from tandem_export.cli.options import common
+from tandem_export.cli.options import common, renamed_option
 from tandem_export.cli.output import make_table, needs, print_json, print_next, print_tables
 from tandem_export.tpu.environment import run_without_chips
 
@@ -18,11 +18,18 @@ from tandem_export.tpu.environment import run_without_chips
     epilog="""\b
 Examples:
   tandem-export plan 2b
-  tandem-export plan 8b --target v5e-4 --cache 4096 --acceptance 0.859
+  tandem-export plan 8b --chip v5e-4 --cache 4096 --acceptance 0.859
   tandem-export plan CHECKPOINT --acceptance bench.json --quantize int8 --html report.html"""
 )
 @click.argument("pair", type=PAIR)
-@click.option("--target", type=click.Choice(("v5e", *CHIPS)), default="v5e-1", help="Chips.")
+@renamed_option(
+    "--chip",
+    "--target",
+    "chip",
+    type=click.Choice(("v5e", *CHIPS)),
+    default="v5e-1",
+    help="TPU v5e, by its number of chips.",
+)
 @click.option("--cache", type=int, default=2048, help="Positions of a row.")
 @click.option(
     "--acceptance",
@@ -45,7 +52,7 @@ Examples:
 @common
 def plan(
     pair: str,
-    target: str,
+    chip: str,
     acceptance: str,
     quantize: str | None,
     html: Path | None,
@@ -63,7 +70,7 @@ def plan(
         from tandem_export import plan as library
 
         wanted = library.PlanOptions(
-            target=library.target_named(target),
+            target=library.target_named(chip),
             acceptance=library.read_acceptance(acceptance),
             storage="int8" if quantize else "bfloat16",
             **options,

@@ -60,6 +60,6 @@ def _version_folder(bundle: Path) -> Path:
     """
     found = [path for path in bundle.glob("savedmodel/*") if path.name.isdigit()]
     if not found:
-        hint = "Build it with --target savedmodel"
+        hint = "Build it with --format savedmodel"
         raise BundleError(f"the bundle {bundle} has no SavedModel. {hint}")
     return max(found, key=lambda path: int(path.name))

@@ -151,7 +151,7 @@ def test_bench_writes_what_it_prints(prompts: Path, tmp_path: Path) -> None:
         (("generate", "demo:stdlib-mini", "x"), "build demo:stdlib-mini --out DIR"),
         (("verify", "m.gguf"), "import m.gguf --drafter PATH --out DIR"),
         (("import", "m.pt", "--out", "y"), "pass `--config`, and `--map` if they have names"),
-        (("stand-in", "BUNDLE"), "has no SavedModel. Build it with --target savedmodel"),
+        (("stand-in", "BUNDLE"), "has no SavedModel. Build it with --format savedmodel"),
         (("inspect", "nowhere"), "Directory 'nowhere' does not exist"),
         (
             ("generate", "BUNDLE", "w1", "--temperature", "-1"),

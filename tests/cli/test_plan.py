@@ -36,7 +36,7 @@ def test_help_has_examples(command: str) -> None:
 
 
 def test_plan_prints_and_writes(pair: Path, tmp_path: Path) -> None:
-    options = ("--batch", "1,4", "--acceptance", "0.9", "--target", "v5e-1")
+    options = ("--batch", "1,4", "--acceptance", "0.9", "--chip", "v5e-1")
     files = ("--out", tmp_path / "plan.json", "--html", tmp_path / "plan.html")
     shown = run("plan", pair, *options, *files)
     assert shown.exit_code == 0, shown.stderr
@@ -59,7 +59,7 @@ def test_plan_of_a_checkpoint() -> None:
 def test_compile_keeps_its_report_in_the_manifest(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     shutil.copytree(tpu_bundle(), tmp_path / "bundle")
-    options = ("--graphs", "drafter_step", "--target", "v5e", "--out", tmp_path / "report.json")
+    options = ("--graphs", "drafter_step", "--chip", "v5e", "--out", tmp_path / "report.json")
     result = run("compile", tmp_path / "bundle", *options)
     assert result.exit_code == 0, result.stderr + result.stdout
     assert "drafter_step_b2_t1" in result.stdout
@@ -107,10 +107,10 @@ def test_forms_stand_side_by_side(pair: Path, tmp_path: Path, monkeypatch) -> No
     ("arguments", "text"),
     [
         (("plan", "8b"), "What fits: no batch at this cache"),
-        (("plan", "2b", "--target", "v4"), "'v4' is not one of"),
+        (("plan", "2b", "--chip", "v4"), "'v4' is not one of"),
         (("plan", "2b", "--acceptance", "much"), "Got: "),
         (("compile", "BUNDLE"), "must be lowered for tpu"),
-        (("compile", "2b", "--target", "v5e-4", "--attention", "kernel"), "is for one chip"),
+        (("compile", "2b", "--chip", "v5e-4", "--attention", "kernel"), "is for one chip"),
         (("compile", "2b", "--attention", "flash"), "must be some of in_cache, two_part, kernel"),
         (("compile", "BUNDLE", "--graphs", "generate"), "`--graphs` must name roles of the bundle"),
         (("plan", "9b"), "a preset (270m, 2b, 8b), a TOML file of configs, or a checkpoint. Got"),
@@ -122,3 +122,12 @@ def test_bad_input_is_one_paragraph_and_exit_code_2(arguments, text: str) -> Non
     result = run(*(str(shared_bundle()) if a == "BUNDLE" else a for a in arguments))
     assert result.exit_code == 2 and text in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1 and result.stdout == ""
+
+
+def test_the_old_name_of_an_option_works_with_a_warning() -> None:
+    old = run("plan", "270m", "--target", "v5e-4", "--batch", "1")
+    new = run("plan", "270m", "--chip", "v5e-4", "--batch", "1")
+    assert old.exit_code == 0 and old.stdout == new.stdout
+    assert "--target is now --chip" in old.stderr and new.stderr == ""
+    both = run("plan", "270m", "--target", "v5e-1", "--chip", "v5e-4", "--batch", "1")
+    assert both.stdout == new.stdout

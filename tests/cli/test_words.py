@@ -150,13 +150,13 @@ def completed(*words: str) -> list[str]:
     ("words", "expected"),
     [
         (("pl",), ["plan"]),
-        (("build", "demo:stdlib-mini", "--target", "s"), ["stablehlo", "savedmodel"]),
+        (("build", "demo:stdlib-mini", "--format", "s"), ["stablehlo", "savedmodel"]),
         (("build", "x", "--graphs", "prefill,round"), ["prefill,round", "prefill,round_router"]),
         (("build", "demo:stdlib-mini-"), ["demo:stdlib-mini-independent", "demo:stdlib-mini-"]),
         (("generate", "x", "y", "--mode", "standalone_"), ["standalone_free"]),
         (("verify", "x", "--executor", "openvino:m"), ["openvino:mapped"]),
         (("plan", "2"), ["270m", "2b", "2"]),
-        (("plan", "2b", "--target", "v5e-4"), ["v5e-4"]),
+        (("plan", "2b", "--chip", "v5e-4"), ["v5e-4"]),
     ],
 )
 def test_what_completes_in_a_shell(words: tuple[str, ...], expected: list[str]) -> None:

@@ -52,7 +52,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_target_builds_and_answers(checkpoint: Path, tmp_path: Path, target: str) -> None:
     out = tmp_path / target
     roles = ("--graphs", TARGETS[target])
-    run("build", checkpoint, "--out", out, "--target", target, *BUILD, *roles)
+    run("build", checkpoint, "--out", out, "--format", target, *BUILD, *roles)
     options = ("--chat", *RUN[target], "--mode", "primary", "--max-new-tokens", "16", "--json")
     answer = json.loads(run("generate", out, "What is the capital of France?", *options))
     assert "The capital of France is Paris." in json.dumps(answer)

@@ -90,7 +90,7 @@ _WORDS = (
     "--batch",
     "99",
     "--out",
-    "--target",
+    "--format",
     "v5e",
     "--temperature",
     "--seed",
