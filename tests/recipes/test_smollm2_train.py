@@ -25,7 +25,12 @@ def dialogue(number: int) -> Dialogue:
     rng = np.random.default_rng(number)
     prompt, answer = (tuple(rng.integers(1, 200, n).tolist()) for n in (12, 30))
     return Dialogue(
-        system="s", user=f"question {number}", prompt=prompt, answer=answer, temperature=1.0, seed=number
+        system="s",
+        user=f"question {number}",
+        prompt=prompt,
+        answer=answer,
+        temperature=1.0,
+        seed=number,
     )
 
 
