@@ -139,8 +139,8 @@ def main(pair: str, batch: int, width: int, cache: int) -> None:
     """Compiles the programs for PAIR, a preset or a TOML file, and prints what they cost."""
     run_without_chips()
     named = programs(alone(read_pair(pair).primary), batch, width, cache)
-    made = [export_graph(graph, ("tpu",), check_values=False) for graph in named.values()]
-    jobs = [Job(record=own.record, export=own.jax_export) for own in made]
+    made = [export_graph(graph, "tpu", check_values=False) for graph in named.values()]
+    jobs = [Job(record=own.record, export=own.artifact.jax_export) for own in made]
     reports = compile_jobs(jobs, compile_options(target_named("v5e")))
     rows = [[name, *_figures(report)] for name, report in zip(named, reports, strict=True)]
     columns = (

@@ -135,9 +135,10 @@ def _generate_inputs(graph: GraphRecord, prompt: tuple[int, ...]) -> dict[str, n
 
 def _jax_call(bundle: Bundle, graph: GraphRecord) -> Callable[[Any], Any]:
     import jax
-    from jax import export
 
-    exported = export.deserialize(bytearray(bundle.graph_bytes(graph.name)))
+    from tandem_export.runtime.executors.jax import read_export
+
+    exported, _ = read_export(bundle, graph)
     weights = bundle.weights()
     params = {spec.name: jax.device_put(weights[spec.name]) for spec in graph.params}
     run = jax.jit(exported.call)

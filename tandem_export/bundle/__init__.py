@@ -4,6 +4,7 @@ Knows numpy and the standard library, no engine and no model: the runtime reads 
 """
 
 from tandem_export.bundle.access import Bundle
+from tandem_export.bundle.artifact import Artifact
 from tandem_export.bundle.describe import describe
 from tandem_export.bundle.manifest import (
     FORMAT_VERSION,
@@ -22,6 +23,7 @@ from tandem_export.storage import TensorPlace
 
 __all__ = [
     "FORMAT_VERSION",
+    "Artifact",
     "Bundle",
     "BundleWriter",
     "CheckpointRecord",

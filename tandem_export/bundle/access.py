@@ -9,8 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from tandem_export.bundle import artifact, layout
+from tandem_export.bundle import layout
+from tandem_export.bundle.artifact import Artifact, join
 from tandem_export.bundle.manifest import GraphRecord, Manifest
+from tandem_export.bundle.vetting import check_graph, check_model
 from tandem_export.bundle.weights import map_weights
 from tandem_export.errors import BundleError
 from tandem_export.storage import read_bytes, read_text
@@ -58,9 +60,9 @@ class Bundle:
         Raises:
           BundleError: there are none; the text lists the forms that exist.
         """
-        graphs = tuple(graph for graph in self.manifest.graphs if form in graph.files)
+        graphs = tuple(graph for graph in self.manifest.graphs if form in graph.forms)
         if not graphs:
-            have = sorted({kind for graph in self.manifest.graphs for kind in graph.files})
+            have = sorted({kind for graph in self.manifest.graphs for kind in graph.forms})
             hint = "Build it with the target that makes them."
             raise BundleError(f"the bundle has no {form!r} graphs; it has: {have}. {hint}")
         manifest = dataclasses.replace(self.manifest, graphs=graphs)
@@ -78,23 +80,83 @@ class Bundle:
             raise BundleError(f"no graph {name!r} in this bundle; it has: {names}")
         return found[0]
 
-    def graph_bytes(self, name: str, kind: str = "jax_export") -> bytes:
-        """One form of a graph: what `jax.export.deserialize` takes, or the portable StableHLO.
+    def graph_bytes(self, name: str, form: str) -> bytes:
+        """Returns one form of a graph, checked against what its role may hold.
+
+        `jax_export/PLATFORM` is what `jax.export.deserialize` takes, `stablehlo/PLATFORM` the
+        portable artifact, `onnx` a model.
 
         Raises:
-          BundleError: no such graph, or not in the form `kind`.
+          BundleError: no such graph, not in this form, or one that does what its role may not do.
         """
-        same = [g for g in self.manifest.graphs if g.name == name and kind in g.files]
+        graph = self._in_form(name, form)
+        kind, _, platform = form.partition("/")
+        if kind != "jax_export":
+            return self._checked(graph, form)
+        return self.artifact(name, platform or graph.platforms[0]).jax_export
+
+    def artifact(self, name: str, platform: str) -> Artifact:
+        """Returns both forms of a StableHLO graph for one platform, checked as `graph_bytes` does.
+
+        Raises:
+          BundleError: as `graph_bytes`.
+        """
+        # Format 1 has one artifact for all platforms, under a name without any.
+        old = [g for g in self.manifest.graphs if g.name == name and "jax_export" in g.files]
+        place = "" if old and platform in old[0].platforms else f"/{platform}"
+        graph = self._in_form(name, f"jax_export{place}")
+        module = self._checked(self._in_form(name, f"stablehlo{place}"), f"stablehlo{place}")
+        file = graph.files[f"jax_export{place}"]
+        return Artifact(jax_export=join(self._bytes(file), module, name=file), stablehlo=module)
+
+    def graph_path(self, name: str, form: str) -> Path:
+        """Returns the file of one form of a graph, checked as `graph_bytes` does.
+
+        Raises:
+          BundleError: as `graph_bytes`.
+        """
+        graph = self._in_form(name, form)
+        self._checked(graph, form)
+        return self.path / graph.files[form]
+
+    def savedmodel_path(self) -> Path:
+        """Returns the version folder of the SavedModel, which was checked before.
+
+        Raises:
+          BundleError: there is none, or it does what no graph of its roles may do.
+        """
+        graphs = self.in_form("savedmodel").manifest.graphs
+        folder = self.manifest.targets["savedmodel"]["folder"]
+        files = [name for name in self.manifest.files if name.startswith(f"{folder}/")]
+        data = self._bytes(graphs[0].files["savedmodel"])
+        check_model(graphs, [name.removeprefix(f"{folder}/") for name in files], data)
+        return self.path / folder
+
+    def check_graphs(self) -> None:
+        """Checks every graph in every form.
+
+        Raises:
+          BundleError: the first that does what its role may not do; the text names it.
+        """
+        for graph in self.manifest.graphs:
+            for form in graph.files:
+                if form.partition("/")[0] in ("onnx", "stablehlo"):
+                    self._checked(graph, form)
+        if any("savedmodel" in graph.forms for graph in self.manifest.graphs):
+            self.savedmodel_path()
+
+    def _in_form(self, name: str, form: str) -> GraphRecord:
+        same = [g for g in self.manifest.graphs if g.name == name and form in g.files]
         if not same:
             have = sorted(self.graph(name).files)
-            raise BundleError(f"graph {name!r} has no form {kind!r}; it has: {have}")
-        files = same[0].files
-        data = self._bytes(files[kind])
-        if kind != "jax_export":
-            return data
-        if "stablehlo" not in files:
-            raise BundleError(f"graph {name!r} has the form {kind!r} without its 'stablehlo'")
-        return artifact.join(data, self._bytes(files["stablehlo"]), name=files[kind])
+            hint = "Build the bundle for that platform or target."
+            raise BundleError(f"graph {name!r} has no form {form!r}; it has: {have}. {hint}")
+        return same[0]
+
+    def _checked(self, graph: GraphRecord, form: str) -> bytes:
+        data = self._bytes(graph.files[form])
+        check_graph(graph, form, data)
+        return data
 
     def _bytes(self, file: str) -> bytes:
         return read_bytes(self.path / file, limit=GRAPH_LIMIT, error=BundleError)

@@ -9,12 +9,21 @@ rest: what stands before and after it. Measured on a decoder of 6 layers: 49 kB 
 from __future__ import annotations
 
 import zlib
+from dataclasses import dataclass
 
 from tandem_export.errors import BundleError
 
 _LENGTH = 8
 # 14 kB for 6 layers, growing with the number of arguments: 1 MB is that of 400 layers.
 INFLATED_LIMIT = 64 * 2**20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Artifact:
+    """One graph for one platform: a serialized `jax.export.Exported`, the module inside it."""
+
+    jax_export: bytes
+    stablehlo: bytes
 
 
 def split(serialized: bytes, module: bytes) -> bytes:

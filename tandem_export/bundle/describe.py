@@ -39,7 +39,11 @@ def describe(bundle: Bundle) -> dict[str, Any]:
 def _sizes(bundle: Bundle) -> dict[str, int]:
     """Bytes per part: a form of the graphs, a top-level folder, or a file without its ending."""
     sizes: Counter[str] = Counter()
-    form = {name: kind for graph in bundle.manifest.graphs for kind, name in graph.files.items()}
+    form = {
+        name: kind.partition("/")[0]
+        for graph in bundle.manifest.graphs
+        for kind, name in graph.files.items()
+    }
     for name, record in sorted(bundle.manifest.files.items()):
         sizes[form.get(name, name.split("/")[0].split(".")[0])] += record.bytes
     own = (layout.MANIFEST, layout.DIGEST)
@@ -58,6 +62,7 @@ def _graph_facts(bundle: Bundle, graph: GraphRecord) -> dict[str, Any]:
         "parity": graph.parity,
         "difference": graph.difference,
         "platforms": list(graph.platforms),
+        "custom_calls": {form: list(own) for form, own in graph.custom_calls.items()},
         "stablehlo_version": graph.stablehlo_version,
         "opset": graph.opset,
         "calling_convention_version": graph.calling_convention_version,

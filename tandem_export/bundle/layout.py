@@ -12,6 +12,8 @@ from tandem_export.errors import BundleError
 MANIFEST = "manifest.json"
 # The manifest's own hash, in the format of `sha256sum`. It cannot stand in the file it covers.
 DIGEST = "manifest.sha256"
+# minisign's signature of the manifest, under the name that minisign gives it.
+SIGNATURE = "manifest.json.minisig"
 WEIGHTS = "weights.safetensors"
 TOKENIZER = "tokenizer.json"
 CHAT_TEMPLATE = "chat_template.jinja"
@@ -23,13 +25,14 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
 def graph_file(kind: str, name: str) -> str:
-    """The path of graph `name` in the form `kind`: `jax_export`, `stablehlo` or `onnx`.
+    """Returns the path of graph `name` in the form `kind`.
 
-    ONNX files stand beside the weights: engines refuse external data outside a model's own folder.
+    A form is `onnx`, or `jax_export` or `stablehlo` with a platform, such as `stablehlo/cpu`. ONNX
+    files stand beside the weights: engines refuse external data outside a model's own folder.
     """
     if kind == "onnx":
         return f"{name}.onnx"
-    return f"{kind}/{name}{'.mlirbc' if kind == 'stablehlo' else '.bin'}"
+    return f"{kind}/{name}{'.mlirbc' if kind.startswith('stablehlo/') else '.bin'}"
 
 
 def check_path(name: str) -> str:
@@ -40,7 +43,7 @@ def check_path(name: str) -> str:
         `.pkl` or `.pickle`.
     """
     if not all(_NAME.fullmatch(piece) for piece in name.split("/")):
-        rule = "a relative path of plain names, such as 'stablehlo/round_b1_g3.mlirbc'"
+        rule = "a relative path of plain names, such as 'stablehlo/cpu/round_b1_g3.mlirbc'"
         raise BundleError(f"a path in a bundle must be {rule}. Got: {name!r}")
     if name.lower().endswith(_CODE):
         rule = f"a bundle holds no code, nothing that ends in {', '.join(_CODE)}"

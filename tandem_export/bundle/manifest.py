@@ -10,7 +10,9 @@ from typing import Any
 
 # The version rises with every change that an older reader would misread.
 # Version 1: the first one.
-FORMAT_VERSION = 1
+# Version 2: StableHLO graphs have one artifact for each platform, and no platform index.
+FORMAT_VERSION = 2
+READ_VERSIONS = (1, 2)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,16 +42,18 @@ class GraphRecord:
       params, state, inputs: the arguments in order: all of params, then state, then inputs, each
         sorted by name. `state` is donated.
       outputs: the results in order; the new state follows them, in the order of `state`.
-      files: form -> path: `jax_export` and `stablehlo`, or `onnx`, or `savedmodel`. Names are
-        unique in a form. In the form `onnx` the contract is `rows`: `state` is read, not donated
-        and not returned; the outputs `rows.<state name>` are what the caller writes into it. In the
-        form `savedmodel` the graph is a signature, and `state` stays in the server
+      files: form -> path: `jax_export/PLATFORM` and `stablehlo/PLATFORM` for each of `platforms`,
+        or `onnx`, or `savedmodel`. Names are unique in a form. In the form `onnx` the contract is
+        `rows`: `state` is read, not donated and not returned; the outputs `rows.<state name>` are
+        what the caller writes into it. In the form `savedmodel` the graph is a signature, and
+        `state` stays in the server
         (docs/tf-serving.md).
       calling_convention_version: jax.export's, of the `jax_export` form; else None.
       stablehlo_version: the version that the portable artifact targets, such as `1.15.0`, or None.
       opset: the ONNX operator set of the `onnx` form, or None.
-      platforms: what it was lowered for. With more than one, the StableHLO module takes one more
-        argument before all others: an int32 scalar, the index into this list. ONNX has none.
+      platforms: what it was lowered for, jax's names. ONNX has none.
+      custom_calls: form -> targets of the custom calls in that StableHLO module, sorted; an engine
+        needs an implementation of each of its own. Read from the module when it was written.
       difference: largest absolute difference to the traced function on random values, measured when
         it was built; None where that was not asked for, or the building machine could not run it.
     """
@@ -68,8 +72,14 @@ class GraphRecord:
     stablehlo_version: str | None = None
     opset: int | None = None
     platforms: tuple[str, ...] = ()
+    custom_calls: dict[str, tuple[str, ...]] = field(default_factory=dict)
     difference: float | None
     files: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def forms(self) -> frozenset[str]:
+        """The kinds of its files, whatever the platform."""
+        return frozenset(form.partition("/")[0] for form in self.files)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 from tandem_export.bundle.layout import MANIFEST
 from tandem_export.bundle.manifest import (
-    FORMAT_VERSION,
+    READ_VERSIONS,
     CheckpointRecord,
     FileRecord,
     GraphRecord,
@@ -36,9 +36,11 @@ def parse_manifest(data: bytes) -> Manifest:
     """
     values = parse_json(data, name=MANIFEST, error=BundleError)
     version = values.get("format_version") if isinstance(values, dict) else None
-    if version != FORMAT_VERSION:
+    if isinstance(version, bool) or version not in READ_VERSIONS:
         hint = "Rebuild the bundle with this version of tandem-export, or read it with its own."
-        raise BundleError(f"`format_version` must be {FORMAT_VERSION}. Got: {version!r}. {hint}")
+        raise BundleError(
+            f"`format_version` must be one of {READ_VERSIONS}. Got: {version!r}. {hint}"
+        )
     wrong = first_breach(_validator(), values)
     if wrong is not None:
         raise BundleError(f"manifest.json, at {wrong.json_path}: {wrong.message[:300]}")
@@ -66,6 +68,8 @@ def _graph(values: dict[str, Any]) -> GraphRecord:
     for name in ("params", "state", "inputs", "outputs"):
         fields[name] = _specs(values[name])
     fields["platforms"] = tuple(values["platforms"])
+    calls = values.get("custom_calls", {})  # format 1 lists none
+    fields["custom_calls"] = {form: tuple(own) for form, own in calls.items()}
     return GraphRecord(**fields)
 
 

@@ -10,8 +10,9 @@ from tandem_export.bundle import layout
 from tandem_export.bundle.access import Bundle
 from tandem_export.bundle.manifest import Manifest
 from tandem_export.bundle.parse import parse_manifest
+from tandem_export.bundle.signature import PublicKey, check_signature, read_key
 from tandem_export.bundle.weights import check_parameters, locate_weights
-from tandem_export.errors import BundleError
+from tandem_export.errors import BundleError, ConfigError
 from tandem_export.storage import read_bytes
 
 # 60 graphs over a pair with 1,500 tensors need about 6 MB.
@@ -24,6 +25,7 @@ def open_bundle(
     verify_hashes: bool = True,
     allow_expired: bool = False,
     today: date | None = None,
+    verify_key: str | Path | None = None,
 ) -> Bundle:
     """Opens the bundle in the folder `path`.
 
@@ -32,14 +34,21 @@ def open_bundle(
       verify_hashes: read every file once and compare its sha256; without, only sizes are compared.
       allow_expired: open it although a part's `not_after` has passed.
       today: the date that `not_after` is compared with; the current UTC date by default.
+      verify_key: the minisign public key of whoever must have signed the bundle: its file, or the
+        text in it. None asks for no signature.
 
     Raises:
-      BundleError: no bundle, damaged, of another format version, expired, holding a file that it
-        does not list, code, a link or a device, or with graphs that take other weights than it has;
-        the text names the file and what to do.
+      BundleError: no bundle, damaged, of another format version, expired, not signed by
+        `verify_key`, holding a file that it does not list, code, a link or a device, or with graphs
+        that take other weights than it has; the text names the file and what to do.
+      ConfigError: `verify_key` is no key, or is given without `verify_hashes`.
     """
     folder = Path(path).resolve()
-    manifest = _read_manifest(folder)
+    key = None if verify_key is None else read_key(verify_key)
+    if key is not None and not verify_hashes:
+        rule = "`verify_key` needs `verify_hashes`: what is signed is the list of hashes"
+        raise ConfigError(f"{rule}. Got: verify_hashes=False")
+    manifest = _read_manifest(folder, key)
     _check_listing(folder, manifest)
     _check_expiry(manifest, today or datetime.now(UTC).date(), allow_expired)
     for name, record in sorted(manifest.files.items()):
@@ -48,7 +57,7 @@ def open_bundle(
     return Bundle(path=folder, manifest=manifest)
 
 
-def _read_manifest(folder: Path) -> Manifest:
+def _read_manifest(folder: Path, key: PublicKey | None) -> Manifest:
     for name in (layout.MANIFEST, layout.DIGEST):
         if (folder / name).is_symlink() or not (folder / name).is_file():
             raise BundleError(f"{folder} is not a bundle: it has no file {name!r}.")
@@ -57,6 +66,8 @@ def _read_manifest(folder: Path) -> Manifest:
     if line != layout.digest_line(data).encode():
         rule = f"{layout.MANIFEST} must have the sha256 that {layout.DIGEST} states"
         raise BundleError(f"{rule}; one of the two is damaged or edited. Copy the bundle again.")
+    if key is not None:
+        check_signature(folder, data, key)
     return parse_manifest(data)
 
 
@@ -67,7 +78,7 @@ def _check_listing(folder: Path, manifest: Manifest) -> None:
     if needed - listed:
         name = min(needed - listed)
         raise BundleError(f"{name!r} is used but not listed in `files` of {layout.MANIFEST}")
-    present = _present(folder) - {layout.MANIFEST, layout.DIGEST}
+    present = _present(folder) - {layout.MANIFEST, layout.DIGEST, layout.SIGNATURE}
     if listed - present:
         raise BundleError(f"file {min(listed - present)!r} is missing. Copy the bundle again.")
     if present - listed:

@@ -11,8 +11,11 @@ from types import TracebackType
 import numpy as np
 
 from tandem_export.bundle import artifact, layout
+from tandem_export.bundle.access import Bundle
+from tandem_export.bundle.artifact import Artifact
 from tandem_export.bundle.manifest import FileRecord, GraphRecord, Manifest
 from tandem_export.bundle.parse import parse_manifest
+from tandem_export.bundle.vetting import read_module
 from tandem_export.bundle.weights import write_weights
 from tandem_export.errors import BundleError
 from tandem_export.folders import replace_folder, staging
@@ -25,7 +28,7 @@ class BundleWriter:
         with BundleWriter(path) as writer:
             writer.add_file("tokenizer.json", data)
             writer.add_weights(tensors, "float32")
-            writer.add_graph(record, jax_export=serialized, stablehlo=module)
+            writer.add_graph(record, {"cpu": Artifact(jax_export=serialized, stablehlo=module)})
             writer.commit(manifest)
 
     Leaving the block without `commit`, by an error or not, removes everything that was written and
@@ -69,19 +72,27 @@ class BundleWriter:
         """Writes the weight store; floating tensors are cast to `dtype` one at a time."""
         write_weights(self._new_path(layout.WEIGHTS), tensors, dtype)
 
-    def add_graph(self, record: GraphRecord, *, jax_export: bytes, stablehlo: bytes) -> None:
-        """Writes both forms of a graph; `record.files` is filled in.
+    def add_graph(self, record: GraphRecord, artifacts: Mapping[str, Artifact]) -> None:
+        """Writes both forms of a graph for each platform.
 
         Args:
-          record: what the manifest says of it, without `files`.
-          jax_export: a serialized `jax.export.Exported`.
-          stablehlo: the portable artifact inside it.
+          record: what the manifest says of it; `files`, `platforms` and `custom_calls` are filled
+            in, the last from the modules.
+          artifacts: by platform.
         """
-        forms = {"jax_export": artifact.split(jax_export, stablehlo), "stablehlo": stablehlo}
+        forms: dict[str, bytes] = {}
+        for platform, own in artifacts.items():
+            forms[f"jax_export/{platform}"] = artifact.split(own.jax_export, own.stablehlo)
+            forms[f"stablehlo/{platform}"] = own.stablehlo
         files = {kind: layout.graph_file(kind, record.name) for kind in forms}
         for kind, data in forms.items():
             self.add_file(files[kind], data)
-        self.add_record(dataclasses.replace(record, files=files))
+        calls = {
+            f"stablehlo/{platform}": read_module(own.stablehlo).custom_calls
+            for platform, own in artifacts.items()
+        }
+        facts = {"files": files, "platforms": tuple(artifacts), "custom_calls": calls}
+        self.add_record(dataclasses.replace(record, **facts))
 
     def add_record(self, record: GraphRecord) -> None:
         """Adds a graph whose `files` were written already."""
@@ -105,12 +116,14 @@ class BundleWriter:
         moved back.
 
         Raises:
-          BundleError: the manifest breaks its schema, or something new stands at `path`.
+          BundleError: the manifest breaks its schema, a graph does what its role may not do, or
+            something new stands at `path`.
           OSError: the rename failed.
         """
         whole = dataclasses.replace(manifest, graphs=tuple(self._graphs), files=self._hashes())
         data = whole.to_json()
         parse_manifest(data)
+        Bundle(path=self._folder, manifest=whole).check_graphs()
         (self._folder / layout.DIGEST).write_text(layout.digest_line(data), "utf-8")
         (self._folder / layout.MANIFEST).write_bytes(data)
         _check_destination(self.path, self.overwrite)  # again: a build takes minutes

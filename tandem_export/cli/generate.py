@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from tandem_export.cli.choices import DRIVERS, MODES, RULES
-from tandem_export.cli.options import common, pick_executor, running
+from tandem_export.cli.options import common, pick_executor, running, verified
 from tandem_export.cli.output import (
     make_table,
     needs,
@@ -56,6 +56,7 @@ Examples:
 @click.option("--system", help="A system message before it; implies --chat.")
 @click.option("--driver", type=click.Choice(DRIVERS), default="fused", help="Of the rounds.")
 @running
+@verified
 @common
 def generate(
     bundle: Path,
@@ -68,6 +69,7 @@ def generate(
     threads: int | None,
     compilation_cache: Path | None,
     allow_expired: bool,
+    verify_key: str | None,
     as_json: bool,
     **params: Any,
 ) -> None:
@@ -88,6 +90,7 @@ def generate(
             compilation_cache=compilation_cache,
             threads=threads,
             allow_expired=allow_expired,
+            verify_key=verify_key,
         )
         engine.warm_up(asked)
     texts: Any = [sys.stdin.read() if prompt == "-" else prompt for prompt in prompts]

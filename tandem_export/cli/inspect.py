@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from tandem_export.cli.options import common
+from tandem_export.cli.options import common, verified
 from tandem_export.cli.output import make_table, print_json, print_tables, size
 from tandem_export.cli.places import BUNDLE
 
@@ -19,15 +19,19 @@ Examples:
   tandem-export inspect build/demo --json | jq .bytes"""
 )
 @BUNDLE
+@verified
 @common
-def inspect(bundle: Path, as_json: bool) -> None:
+def inspect(bundle: Path, verify_key: str | None, as_json: bool) -> None:
     """Shows what a bundle holds.
 
-    Every hash is checked. An expired bundle is shown too. A damaged one is an error.
+    Every hash is checked, and that no graph does more than its role may: SECURITY.md. An expired
+    bundle is shown too. A damaged one is an error.
     """
     from tandem_export.bundle import describe, open_bundle
 
-    facts = describe(open_bundle(bundle, allow_expired=True))
+    opened = open_bundle(bundle, allow_expired=True, verify_key=verify_key)
+    opened.check_graphs()
+    facts = describe(opened)
     print_json(facts) if as_json else print_tables(*_tables(facts))
 
 
@@ -38,11 +42,12 @@ def _tables(facts: dict[str, Any]) -> list[Any]:
             graph["parity"],
             _number(graph["difference"]),
             ", ".join(graph["platforms"]),
+            ", ".join(sorted({one for own in graph["custom_calls"].values() for one in own})),
             size(sum(graph["bytes"].values())),
         ]
         for graph in facts["graphs"]
     ]
-    columns = ("graph", "parity", ">difference", "platforms", ">size")
+    columns = ("graph", "parity", ">difference", "platforms", "custom calls", ">size")
     return [
         make_table(facts["name"], ("", ""), _facts(facts)),
         make_table("Graphs", columns, graphs),

@@ -45,6 +45,15 @@ def common(function: Function) -> Function:
     return as_json(debug(function))
 
 
+def verified(function: Function) -> Function:
+    """`--verify-key`."""
+    return click.option(
+        "--verify-key",
+        metavar="KEY",
+        help="Ask for the signature of this minisign public key: its file, or the text in it.",
+    )(function)
+
+
 def running(function: Function) -> Function:
     """Options of commands that run a bundle; the parameters are those of `load`."""
     executor = click.option(

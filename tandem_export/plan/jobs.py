@@ -43,7 +43,7 @@ def bundle_jobs(bundle: Bundle, target: Target, roles: Sequence[str] = ()) -> li
     if target.chips != 1:
         hint = "Compile the checkpoint, a TOML file or a preset for it instead."
         raise BundleError(f"a bundle's graphs are for one chip. Got: {target.name}. {hint}")
-    made = [graph for graph in bundle.manifest.graphs if "jax_export" in graph.files]
+    made = [graph for graph in bundle.manifest.graphs if "jax_export" in graph.forms]
     wanted = [graph for graph in made if not roles or graph.role in roles]
     if not wanted:
         have = sorted({graph.role for graph in made})
@@ -54,7 +54,7 @@ def bundle_jobs(bundle: Bundle, target: Target, roles: Sequence[str] = ()) -> li
             hint = "Build the bundle with `--platform tpu`."
             rule = f"graph {graph.name} must be lowered for tpu. Got: {list(graph.platforms)}"
             raise BundleError(f"{rule}. {hint}")
-    return [Job(record=g, export=bundle.graph_bytes(g.name)) for g in wanted]
+    return [Job(record=g, export=bundle.artifact(g.name, "tpu").jax_export) for g in wanted]
 
 
 def plan_jobs(plan: Plan, roles: Sequence[str] = PLAN_ROLES, form: Form = _FORM) -> list[Job]:
@@ -77,13 +77,13 @@ def plan_jobs(plan: Plan, roles: Sequence[str] = PLAN_ROLES, form: Form = _FORM)
 
 def _job(graph: Graph, config: TandemConfig, chips: int) -> Job:
     if chips == 1:
-        made = export_graph(graph, ("tpu",), check_values=False)
-        return Job(record=made.record, export=made.jax_export)
+        made = export_graph(graph, "tpu", check_values=False)
+        return Job(record=made.record, export=made.artifact.jax_export)
     mesh = abstract_mesh(chips)
     with jax.sharding.use_abstract_mesh(mesh):  # attention asks how many chips share its heads
         placed = placement(graph, config, mesh)
-        made = export_graph(graph, ("tpu",), check_values=False, placed=placed)
-    return Job(record=made.record, export=made.jax_export, split=frozenset(placed.axes))
+        made = export_graph(graph, "tpu", check_values=False, placed=placed)
+    return Job(record=made.record, export=made.artifact.jax_export, split=frozenset(placed.axes))
 
 
 def _bucket_graphs(

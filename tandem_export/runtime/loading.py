@@ -30,6 +30,7 @@ def load(
     threads: int | None = None,
     serving: ClientOptions | None = None,
     allow_expired: bool = False,
+    verify_key: str | Path | None = None,
 ) -> Engine:
     """Opens a bundle, checks its hashes, and compiles what `modes` need.
 
@@ -47,13 +48,17 @@ def load(
       threads: of `onnxruntime` and `openvino`; None is all cores of the process.
       serving: deadline, retries and certificates of `tf-serving`; see `tandem_export.serving`.
       allow_expired: open the bundle although a part of it has passed its date.
+      verify_key: the minisign public key of whoever must have signed the bundle: its file, or the
+        text in it; see SECURITY.md. None asks for no signature.
 
     Raises:
-      BundleError: not a bundle, damaged, expired, or without the graphs that are needed.
+      BundleError: not a bundle, damaged, expired, not signed by `verify_key`, with a graph that
+        does more than its role may, or without the graphs that are needed.
       ConfigError: an unknown executor, driver or batch.
       RequestError: a mode or gamma that the bundle has no graph for.
     """
-    bundle = open_bundle(path, allow_expired=allow_expired).in_form(form_of(executor))
+    bundle = open_bundle(path, allow_expired=allow_expired, verify_key=verify_key)
+    bundle = bundle.in_form(form_of(executor))
     slots = _batch(bundle, batch)
     runner = make_executor(
         executor,

@@ -14,7 +14,7 @@ from typing import Any
 import jax
 from jax import export
 
-from tandem_export.bundle import BundleWriter, GraphRecord
+from tandem_export.bundle import Artifact, BundleWriter, GraphRecord
 from tandem_export.graphs import Graph
 from tandem_export.targets import checks, values
 from tandem_export.targets.errors import SerializationError
@@ -51,11 +51,10 @@ Progress = Callable[[int, int, str], None]
 
 @dataclass(frozen=True, kw_only=True)
 class ExportedGraph:
-    """A graph's manifest record (without `files`), its serialized export, the module inside it."""
+    """A graph's manifest record (without what depends on the platform), and its artifact."""
 
     record: GraphRecord
-    jax_export: bytes
-    stablehlo: bytes
+    artifact: Artifact
 
 
 def build_stablehlo(
@@ -68,6 +67,9 @@ def build_stablehlo(
 ) -> None:
     """Exports, checks and writes every graph; the arguments are those of `export_graph`.
 
+    Each platform has an artifact of its own: what only one of them can run, such as memory that is
+    set aside and not filled on a TPU, is in no other's.
+
     Graphs are compiled for their check on all cores, those of a large model one after the other;
     they are written in the order given.
 
@@ -75,15 +77,16 @@ def build_stablehlo(
       ExportError: a graph failed its check; see `export_graph`.
     """
 
-    def make(graph: Graph) -> ExportedGraph:
-        return export_graph(graph, platforms, check_values=check_values)
+    def make(graph: Graph) -> dict[str, ExportedGraph]:
+        return {p: export_graph(graph, p, check_values=check_values) for p in platforms}
 
     with ThreadPoolExecutor(_workers(graphs)) as pool:
         try:
             for index, made in enumerate(pool.map(make, graphs)):
-                writer.add_graph(made.record, jax_export=made.jax_export, stablehlo=made.stablehlo)
+                record = _joint_record([one.record for one in made.values()])
+                writer.add_graph(record, {p: one.artifact for p, one in made.items()})
                 if progress is not None:
-                    progress(index + 1, len(graphs), made.record.name)
+                    progress(index + 1, len(graphs), record.name)
         finally:  # after a failure, what has not begun never will
             pool.shutdown(cancel_futures=True)
 
@@ -94,9 +97,15 @@ def _workers(graphs: Sequence[Graph]) -> int:
     return 1 if max(sizes, default=0) > _LARGE else os.cpu_count() or 1
 
 
+def _joint_record(records: Sequence[GraphRecord]) -> GraphRecord:
+    """Returns the record of a graph for several platforms; at most one of them ran here."""
+    ran = [record for record in records if record.difference is not None]
+    return (ran or records)[0]
+
+
 def export_graph(
     graph: Graph,
-    platforms: Sequence[str],
+    platform: str,
     *,
     check_values: bool = True,
     placed: Placement | None = None,
@@ -105,9 +114,9 @@ def export_graph(
 
     Args:
       graph: what to export.
-      platforms: what it is lowered for, jax's names such as `cpu` and `tpu`.
+      platform: what it is lowered for, jax's name such as `cpu` or `tpu`.
       check_values: also compile it and its function and compare results on random values. It is
-        most of the time of a build. Needs this process to run on one of `platforms`; where values
+        most of the time of a build. Needs this process to run on `platform`; where values
         are not compared, `record.difference` is None.
       placed: shardings of arguments and results; None is one device.
 
@@ -118,31 +127,30 @@ def export_graph(
       DonationError: a state array is not donated.
       ValueMismatchError: the exported graph computes something else.
     """
-    exported = _export(graph, platforms, placed)
+    exported = _export(graph, platform, placed)
     serialized = bytes(exported.serialize())
     loaded = _load(graph.name, serialized)
     checks.check_signature(loaded, graph)
     checks.check_donation(loaded, graph)
-    compared = check_values and placed is None and jax.default_backend() in platforms
+    compared = check_values and placed is None and export.default_export_platform() == platform
     difference = values.check_values(loaded, graph) if compared else None
     return ExportedGraph(
         record=_record(graph, loaded, difference),
-        jax_export=serialized,
-        stablehlo=loaded.mlir_module_serialized,
+        artifact=Artifact(jax_export=serialized, stablehlo=loaded.mlir_module_serialized),
     )
 
 
-def _export(graph: Graph, platforms: Sequence[str], placed: Placement | None) -> export.Exported:
-    exported = _export_with(graph, platforms, placed, keep_unused=False)
+def _export(graph: Graph, platform: str, placed: Placement | None) -> export.Exported:
+    exported = _export_with(graph, platform, placed, keep_unused=False)
     checks.check_params_used(exported, graph)
     if not checks.unused_arguments(exported, graph):
         return exported
     # Inputs and state belong to the role: they stay arguments where one bucket does not read them.
-    return _export_with(graph, platforms, placed, keep_unused=True)
+    return _export_with(graph, platform, placed, keep_unused=True)
 
 
 def _export_with(
-    graph: Graph, platforms: Sequence[str], placed: Placement | None, *, keep_unused: bool
+    graph: Graph, platform: str, placed: Placement | None, *, keep_unused: bool
 ) -> export.Exported:
     def function(params: Any, state: Any, inputs: Any) -> Any:
         return graph.function(params, state, inputs)
@@ -156,12 +164,13 @@ def _export_with(
         with _TRACING, jax_settings(**_LOCATIONS), warnings.catch_warnings():
             # Which state is not donated, and why, is for the checks to say.
             warnings.filterwarnings("ignore", "Some donated buffers were not usable")
-            return export.export(jitted, platforms=tuple(platforms))(
+            return export.export(jitted, platforms=(platform,))(
                 graph.params, graph.state, graph.inputs
             )
     except (ValueError, TypeError, NotImplementedError) as error:
-        where = f"{graph.name} for {', '.join(platforms)}"
-        raise SerializationError(f"{where}: cannot be exported: {error}") from error
+        raise SerializationError(
+            f"{graph.name} for {platform}: cannot be exported: {error}"
+        ) from error
 
 
 def _load(name: str, serialized: bytes) -> export.Exported:
@@ -178,7 +187,6 @@ def _record(graph: Graph, loaded: export.Exported, difference: float | None) -> 
         outputs,
         calling_convention_version=loaded.calling_convention_version,
         stablehlo_version=stablehlo_version(loaded.mlir_module_serialized),
-        platforms=tuple(loaded.platforms),
         difference=difference,
     )
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Callable
 from datetime import date
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from tandem_export.bundle import FORMAT_VERSION, FileRecord, parse_manifest
+from tandem_export.bundle.manifest import READ_VERSIONS
 from tandem_export.errors import BundleError
 from tests.bundle import sample
 
@@ -39,7 +41,7 @@ def test_json_does_not_depend_on_the_order_of_keys():
 
 @pytest.mark.parametrize("version", [FORMAT_VERSION + 1, 0, "1", None], ids=str)
 def test_another_format_version_is_named_before_anything_else(version):
-    text = f"`format_version` must be {FORMAT_VERSION}. Got: {version!r}"
+    text = rf"`format_version` must be one of {re.escape(str(READ_VERSIONS))}\. Got: {version!r}"
     with pytest.raises(BundleError, match=text):
         parse_manifest(json.dumps({"format_version": version, "brand": "new"}).encode())
 

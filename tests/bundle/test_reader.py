@@ -21,8 +21,8 @@ FILES = (
     "manifest.sha256",
     "tokenizer.json",
     "weights.safetensors",
-    *(f"jax_export/{graph.name}.bin" for graph in sample.GRAPHS),
-    *(f"stablehlo/{graph.name}.mlirbc" for graph in sample.GRAPHS),
+    *(f"jax_export/{p}/{graph.name}.bin" for graph in sample.GRAPHS for p in ("cpu", "tpu")),
+    *(f"stablehlo/{p}/{graph.name}.mlirbc" for graph in sample.GRAPHS for p in ("cpu", "tpu")),
 )
 
 
@@ -153,7 +153,7 @@ def no_digest(path: Path) -> None:
 
 
 def other_version(path: Path) -> None:
-    sample.edit(path, lambda values: values.update(format_version=2))
+    sample.edit(path, lambda values: values.update(format_version=3))
 
 
 def system_file(path: Path) -> None:
@@ -196,7 +196,7 @@ def other_schema(path: Path) -> None:
         (deep, r"`manifest\.json`: not a JSON document: lists and objects are more than 64 deep"),
         (no_manifest, r"is not a bundle: it has no file 'manifest\.json'"),
         (no_digest, r"is not a bundle: it has no file 'manifest\.sha256'"),
-        (other_version, r"`format_version` must be 1\. Got: 2"),
+        (other_version, r"`format_version` must be one of \(1, 2\)\. Got: 3"),
         (other_schema, r"manifest\.json, at \$: "),
     ],
 )
@@ -232,8 +232,8 @@ def test_the_current_date_counts_by_default(tmp_path):
 
 def test_graph_bytes_gives_both_forms(tmp_path):
     bundle = open_bundle(sample.write(tmp_path / "b"))
-    assert bundle.graph_bytes("router_b1") == sample.EXPORT
-    assert bundle.graph_bytes("router_b1", "stablehlo") == sample.MODULE
+    assert bundle.graph_bytes("router_b1", "jax_export/cpu") == sample.EXPORT
+    assert bundle.graph_bytes("router_b1", "stablehlo/tpu") == sample.MODULE
 
 
 def test_a_form_has_its_own_graphs(tmp_path):
@@ -268,7 +268,10 @@ def test_find_takes_a_bucket(tmp_path):
     ("ask", "text"),
     [
         (lambda b: b.graph("round_b9_g9"), r"no graph 'round_b9_g9' .*'round_b1_g1'.*'router_b1'"),
-        (lambda b: b.graph_bytes("router_b1", "onnx"), r"no form 'onnx'; it has: \['jax_export'"),
+        (
+            lambda b: b.graph_bytes("router_b1", "onnx"),
+            r"no form 'onnx'; it has: \['jax_export/cpu'",
+        ),
         (
             lambda b: b.find("round", batch=2, gamma=3),
             r"`round` batch=2 gamma=3 must name one graph\. Got: 0\. .*round_b4_g3 \(batch=4 ",

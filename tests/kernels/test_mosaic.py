@@ -56,8 +56,8 @@ def every_case(cases: list[Case]) -> Graph:
 def test_every_shape_compiles_for_v5e_without_a_copy_of_a_cache() -> None:
     """Heads that fill no register's lanes too, whose caches lie transposed."""
     cases = [*CASES, *MORE]
-    made = export_graph(every_case(cases), ("tpu",), check_values=False)
-    job = Job(record=made.record, export=made.jax_export)
+    made = export_graph(every_case(cases), "tpu", check_values=False)
+    job = Job(record=made.record, export=made.artifact.jax_export)
     [report] = compile_jobs([job], compile_options(target_named("v5e"), reuse=False))
     assert report.error is None
     assert report.kernels == len(cases)

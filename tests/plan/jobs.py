@@ -28,8 +28,8 @@ def wide_round(vocab_size: int, batch: int, gamma: int) -> Job:
         platforms=("tpu",),
     )
     (graph,) = (graph for graph in plan_graphs(pair, options) if graph.gamma)
-    made = export_graph(graph, ("tpu",), check_values=False)
-    return Job(record=made.record, export=made.jax_export)
+    made = export_graph(graph, "tpu", check_values=False)
+    return Job(record=made.record, export=made.artifact.jax_export)
 
 
 @functools.cache
@@ -43,9 +43,7 @@ def tiny_jobs(attention: str = "two_part") -> dict[str, Job]:
         dtype="bfloat16",
         attention=attention,  # type: ignore[arg-type]
         roles=("primary_block", "drafter_step"),
-        platforms=("cpu", "tpu"),
+        platforms=("tpu",),
     )
-    made = [
-        export_graph(g, ("cpu", "tpu"), check_values=False) for g in plan_graphs(TANDEM, options)
-    ]
-    return {e.record.name: Job(record=e.record, export=e.jax_export) for e in made}
+    made = [export_graph(g, "tpu", check_values=False) for g in plan_graphs(TANDEM, options)]
+    return {e.record.name: Job(record=e.record, export=e.artifact.jax_export) for e in made}

@@ -43,8 +43,8 @@ def test_four_virtual_devices_compute_what_one_does() -> None:
 def test_export_needs_no_devices_and_keeps_the_placement() -> None:
     graph = next(g for g in plan_graphs(PAIR, OPTIONS) if g.name == "primary_block_b2_t3")
     placed = placement(graph, PAIR, abstract_mesh(4))
-    made = export_graph(graph, ("tpu",), check_values=False, placed=placed)
-    loaded = export.deserialize(bytearray(made.jax_export))
+    made = export_graph(graph, "tpu", check_values=False, placed=placed)
+    loaded = export.deserialize(bytearray(made.artifact.jax_export))
     assert loaded.nr_devices == 4
     assert "sdy.sharding" in loaded.mlir_module()
 

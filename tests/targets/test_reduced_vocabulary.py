@@ -45,7 +45,7 @@ def test_stablehlo_and_onnx_take_the_map(tmp_path: Path) -> None:
     bundle = build(made, OPTIONS, tmp_path / "bundle", targets=("stablehlo", "onnx"))
     assert (bundle.weights()["drafter.vocabulary.rows"] == rows).all()
     steps = [graph for graph in bundle.manifest.graphs if graph.role == "drafter_step"]
-    assert {kind for graph in steps for kind in graph.files} >= {"stablehlo", "onnx"}
+    assert {kind for graph in steps for kind in graph.forms} >= {"stablehlo", "onnx"}
     for graph in steps:
         assert "drafter.vocabulary.rows" in {spec.name for spec in graph.params}
         assert graph.difference is not None and graph.difference < 1e-4

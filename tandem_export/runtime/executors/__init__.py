@@ -64,7 +64,7 @@ def usable_executors(path: str | Path) -> tuple[str, ...]:
       BundleError: there is no bundle, or one without graphs.
     """
     bundle = open_bundle(path, verify_hashes=False, allow_expired=True)
-    found = executors_for({kind for graph in bundle.manifest.graphs for kind in graph.files})
+    found = executors_for({kind for graph in bundle.manifest.graphs for kind in graph.forms})
     if not found:
         raise BundleError(f"the bundle {path} has no graphs. Build it again")
     return found

@@ -86,11 +86,12 @@ def read_export(bundle: Bundle, graph: GraphRecord) -> tuple[export.Exported, tu
     """A graph and the shapes of its arguments: params, state, inputs.
 
     Raises:
-      BundleError: it cannot be read, or its arguments are not those of the manifest.
+      BundleError: it was not built for this platform, does what its role may not do, cannot be
+        read, or its arguments are not those of the manifest.
     """
-    data = bundle.graph_bytes(graph.name)
+    stored = bundle.artifact(graph.name, export.default_export_platform())
     try:
-        exported = export.deserialize(bytearray(data))
+        exported = export.deserialize(bytearray(stored.jax_export))
         args, kwargs = jax.tree.unflatten(exported.in_tree, exported.in_avals)
         given = [{name: _spec(leaf) for name, leaf in part.items()} for part in args]
     except Exception as error:  # The reader raises whatever its parsers do.
@@ -99,6 +100,10 @@ def read_export(bundle: Bundle, graph: GraphRecord) -> tuple[export.Exported, tu
         raise BundleError(
             f"{rule}. Got: {str(error)[:200] or type(error).__name__}. {hint}"
         ) from error
+    # The bytes around the module say where in them it lies: jax would compile what is there.
+    if exported.mlir_module_serialized != stored.stablehlo or exported.nr_devices != 1:
+        rule = f"graph {graph.name!r} must be an export of its StableHLO module, for one device"
+        raise BundleError(f"{rule}. Got: another module. Do not run it: rebuild the bundle.")
     listed = (graph.params, graph.state, graph.inputs)
     want = [{spec.name: (spec.shape, spec.dtype) for spec in specs} for specs in listed]
     if given != want or kwargs:

@@ -45,7 +45,7 @@ class OnnxRuntime:
 
     def load(self, graph: GraphRecord, arrays: Mapping[str, np.ndarray]) -> Callable[[], object]:
         """See `Backend.load`."""
-        path = self._bundle.path / graph.files["onnx"]
+        path = self._bundle.graph_path(graph.name, "onnx")
         session = ort.InferenceSession(
             path, self._options(graph), providers=["CPUExecutionProvider"]
         )

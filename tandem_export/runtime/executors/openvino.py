@@ -68,7 +68,7 @@ class OpenVino:
 
     def load(self, graph: GraphRecord, arrays: Mapping[str, np.ndarray]) -> Callable[[], object]:
         """See `Backend.load`."""
-        model = self._core.read_model(self._bundle.path / graph.files["onnx"])
+        model = self._core.read_model(self._bundle.graph_path(graph.name, "onnx"))
         weights = {spec.name: self._weights[spec.name] for spec in graph.params}
         # int8 comes out wrong unless its scale is constant.
         packed = packs_weights(graph, mapped=self._mapped) or any(

@@ -15,11 +15,11 @@ def tensorflow_executor(
     """Loads the bundle's SavedModel.
 
     Raises:
-      BundleError: the bundle has none, or none with this batch.
+      BundleError: the bundle has none, none with this batch, or one that does more than its graphs
+        may.
       ConfigError: TensorFlow is not installed, or runs already with another compilation cache.
     """
     own = bundle.in_form("savedmodel")
-    folder = own.path / own.manifest.targets["savedmodel"]["folder"]
-    model = LocalModel(folder, compilation_cache=compilation_cache)
+    model = LocalModel(own.savedmodel_path(), compilation_cache=compilation_cache)
     model.assign(own.replaced)
     return SessionExecutor(bundle, batch=batch, model=model)

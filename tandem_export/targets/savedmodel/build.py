@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
 import jax
 
 from tandem_export.bundle import BundleWriter, GraphRecord
+from tandem_export.bundle.vetting import Model, read_model, read_module, signature_of
 from tandem_export.bundle.weights import map_weights
 from tandem_export.contract import STATELESS_ROLES, prefix_name, without_prefix
 from tandem_export.errors import ConfigError
@@ -15,7 +17,7 @@ from tandem_export.graphs import Graph
 from tandem_export.targets.record import graph_record
 from tandem_export.targets.savedmodel.method import Method
 from tandem_export.targets.savedmodel.methods import plan_methods
-from tandem_export.targets.savedmodel.options import SavedModelOptions
+from tandem_export.targets.savedmodel.options import MODEL_FILE, SavedModelOptions
 from tandem_export.targets.savedmodel.pool import Pool
 from tandem_export.targets.stablehlo import Progress
 
@@ -66,8 +68,9 @@ def build_savedmodel(
     make_portable(folder, asked.stablehlo_version)
     compared = graphs if check_values and jax.default_backend() in platforms else ()
     checked = check_model(folder, methods, compared, weights, scratch=pool.scratch)
+    written = read_model((folder / MODEL_FILE).read_bytes())
     for graph in graphs:
-        writer.add_record(_record(graph, platforms, asked))
+        writer.add_record(_record(graph, platforms, asked, written))
     signatures = {method.name: method.inputs for method in methods}
     batches = sorted({graph.batch for graph in graphs if graph.role == "generate"})
     write_serving_files(
@@ -110,12 +113,17 @@ def _default(graphs: Sequence[Graph]) -> str | None:
     return None if smallest is None else smallest.name
 
 
-def _record(graph: Graph, platforms: Sequence[str], options: SavedModelOptions) -> GraphRecord:
-    return graph_record(
+def _record(
+    graph: Graph, platforms: Sequence[str], options: SavedModelOptions, written: Model
+) -> GraphRecord:
+    record = graph_record(
         graph,
         calling_convention_version=options.calling_convention,
         stablehlo_version=options.stablehlo_version,
         platforms=tuple(platforms),
         difference=None,
-        files={"savedmodel": f"{options.folder}/saved_model.pb"},
+        files={"savedmodel": f"{options.folder}/{MODEL_FILE}"},
     )
+    modules = written.modules(signature_of(graph.name, graph.role))
+    calls = sorted({target for module in modules for target in read_module(module).custom_calls})
+    return dataclasses.replace(record, custom_calls={"savedmodel": tuple(calls)})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
+from tandem_export.bundle.vetting import signature_of
 from tandem_export.contract import STATELESS_ROLES, is_round
 from tandem_export.graphs import Arrays, Graph
 from tandem_export.targets.savedmodel import rules
@@ -20,13 +21,8 @@ def plan_methods(graphs: Sequence[Graph], pool: Pool) -> list[Method]:
     return [*made, claim(pool), release(pool)] if sessions else made
 
 
-def _signature_name(graph: Graph) -> str:
-    """The graph's own name; `insert` works on the pool, so one serves every batch."""
-    return "insert" if graph.role == "insert" else graph.name
-
-
 def _once(graphs: Sequence[Graph]) -> list[Graph]:
-    return list({_signature_name(graph): graph for graph in graphs}.values())
+    return list({signature_of(graph.name, graph.role): graph for graph in graphs}.values())
 
 
 def _of_graph(graph: Graph, pool: Pool) -> Method:

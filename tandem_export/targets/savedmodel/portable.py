@@ -16,9 +16,9 @@ from jax.extend.mlir.dialects import stablehlo
 from tensorflow.core.protobuf import saved_model_pb2
 
 from tandem_export.targets.errors import SerializationError
+from tandem_export.targets.savedmodel.options import MODEL_FILE
 from tandem_export.targets.savedmodel.shrink import shrink
 
-_MODEL = "saved_model.pb"
 # A hash of the file that TensorFlow wrote; loading does without it.
 _FINGERPRINT = "fingerprint.pb"
 
@@ -29,7 +29,7 @@ def make_portable(folder: Path, version: str) -> None:
     Raises:
       SerializationError: a module needs a later version; the text names the operation.
     """
-    model = saved_model_pb2.SavedModel.FromString((folder / _MODEL).read_bytes())
+    model = saved_model_pb2.SavedModel.FromString((folder / MODEL_FILE).read_bytes())
     shrink(model)
     for graph in model.meta_graphs:
         for function in graph.graph_def.library.function:
@@ -37,7 +37,7 @@ def make_portable(folder: Path, version: str) -> None:
                 if node.op == "XlaCallModule":
                     module = node.attr["module"]
                     module.s = rewrite(module.s, version)
-    (folder / _MODEL).write_bytes(model.SerializeToString(deterministic=True))
+    (folder / MODEL_FILE).write_bytes(model.SerializeToString(deterministic=True))
     (folder / _FINGERPRINT).unlink(missing_ok=True)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tandem_export.targets.savedmodel.wrappers import join_wrappers
+from tandem_export.targets.savedmodel.wrappers import join_wrappers, named_functions
 
 # What tracing notes and running does not read: shapes (they are inferred again), which variables a
 # call only reads (for the order of several calls), the Python names of arguments, the text of an
@@ -28,6 +28,8 @@ _FORWARDING = ("EnsureShape", "Identity", "PreventGradient")
 def shrink(model: Any) -> None:
     """Shrinks a `SavedModel` message in place; its signatures stay as they are.
 
+    * What writes a checkpoint goes: a server only reads, and a model that can write files could
+      write any.
     * A compiled step keeps its reads, its module and its writes. They need no order of their own:
       the module needs all reads, every write needs the module.
     * A function that only calls another one takes its body.
@@ -36,6 +38,7 @@ def shrink(model: Any) -> None:
     """
     for meta in model.meta_graphs:
         graph = meta.graph_def
+        _drop_saving(meta)
         for function in graph.library.function:
             _drop_function_notes(function)
             if any(node.op == "XlaCallModule" for node in function.node_def):
@@ -46,6 +49,17 @@ def shrink(model: Any) -> None:
         _drop_unused_reads(graph)
         _drop_notes(graph.node)
         _rename_variables(graph.node)
+
+
+def _drop_saving(meta: Any) -> None:
+    """The saver's tensor for saving becomes the one for the file's name: it has to name one."""
+    graph, saver = meta.graph_def, meta.saver_def
+    saving = _name(saver.save_tensor_name)
+    saver.save_tensor_name = saver.filename_tensor_name
+    gone = {name for node in graph.node if node.name == saving for name in named_functions(node)}
+    _set(graph.node, [node for node in graph.node if node.name != saving])
+    functions = graph.library.function
+    _set(functions, [own for own in functions if own.signature.name not in gone])
 
 
 def _drop_function_notes(function: Any) -> None:

@@ -22,10 +22,10 @@ def join_wrappers(meta: Any) -> None:
     them. What they know by its own name stays a function of its own.
     """
     library, known = meta.graph_def.library, set(meta.object_graph_def.concrete_functions)
-    known.update(name for node in meta.graph_def.node for name in _named(node))
+    known.update(name for node in meta.graph_def.node for name in named_functions(node))
     functions = {function.signature.name: function for function in library.function}
     nodes = [node for function in functions.values() for node in function.node_def]
-    callers = Counter(name for node in nodes for name in _named(node))
+    callers = Counter(name for node in nodes for name in named_functions(node))
     joinable = {name for name, count in callers.items() if count == 1} - known
     while pair := next(_pairs(functions, joinable), None):
         wrapper, inner = pair
@@ -35,7 +35,8 @@ def join_wrappers(meta: Any) -> None:
     library.function.extend(kept)
 
 
-def _named(node: Any) -> Iterator[str]:
+def named_functions(node: Any) -> Iterator[str]:
+    """Yields the names of the functions among a node's attributes."""
     yield from (value.func.name for value in node.attr.values() if value.func.name)
 
 

@@ -115,7 +115,7 @@ def prepare_export(folder: Path) -> Any:
     import jax.numpy as jnp
     from jax import export
 
-    from tandem_export.bundle import BundleWriter, GraphRecord, TensorSpec
+    from tandem_export.bundle import Artifact, BundleWriter, GraphRecord, TensorSpec
 
     def step(params: Any, state: Any, inputs: Any) -> Any:
         after = {"position": state["position"] + inputs["tokens"]}
@@ -126,7 +126,7 @@ def prepare_export(folder: Path) -> Any:
         {"position": jax.ShapeDtypeStruct((1,), "int32")},
         {"tokens": jax.ShapeDtypeStruct((1,), "int32")},
     )
-    exported = export.export(jax.jit(step), platforms=("cpu", "tpu"))(*shapes)
+    exported = export.export(jax.jit(step), platforms=("cpu",))(*shapes)
     specs = [
         tuple(TensorSpec(name=n, shape=s.shape, dtype=str(s.dtype)) for n, s in part.items())
         for part in shapes
@@ -152,7 +152,7 @@ def prepare_export(folder: Path) -> Any:
         writer.add_file("tokenizer.json", b"{}")
         whole = bytes(exported.serialize())
         module = exported.mlir_module_serialized
-        writer.add_graph(record, jax_export=whole, stablehlo=module)
+        writer.add_graph(record, {"cpu": Artifact(jax_export=whole, stablehlo=module)})
         writer.commit(sample.manifest())
     return json.loads((folder / "bundle" / MANIFEST).read_bytes())
 
@@ -167,11 +167,11 @@ def artifact(rng: random.Random, folder: Path, material: Any) -> None:
     from tandem_export.runtime.executors.jax import read_export
 
     path, values = folder / "bundle", json.loads(json.dumps(material))
-    kind = rng.choice(("stablehlo", "jax_export"))
+    kind = rng.choice(("stablehlo/cpu", "jax_export/cpu"))
     name = values["graphs"][0]["files"][kind]
     old = (path / name).read_bytes()
     with replaced(path / name, old):
-        if kind == "stablehlo" or rng.random() < 0.2:
+        if kind == "stablehlo/cpu" or rng.random() < 0.2:
             data = change_bytes(rng, old)
         else:
             data = zlib.compress(change_bytes(rng, zlib.decompress(old)))

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from jax import export
 
 import tandem_export
 from tandem_export.errors import ConfigError, RequestError, ServingError
 from tandem_export.parity import VerifyOptions, verify
 from tandem_export.runtime import Engine, SamplingParams, limits_of
+from tandem_export.runtime.executors.jax import read_export
 from tandem_export.runtime.executors.sessions import SessionExecutor
 from tandem_export.runtime.executors.tensorflow import tensorflow_executor
 from tandem_export.runtime.executors.tf_serving import tf_serving_executor
@@ -84,7 +84,7 @@ def test_text_is_the_primarys_own_at_the_same_width(tf_engine, sampling) -> None
 @pytest.mark.parametrize("sampling", SAMPLING, ids=str)
 def test_generate_answers_as_the_graph_under_jax(sampling) -> None:
     graph = every_role().in_form("jax_export").find("generate", batch=2)
-    exported = export.deserialize(bytearray(every_role().graph_bytes(graph.name)))
+    exported, _ = read_export(every_role(), graph)
     hot = {"greedy": 0, "leviathan": 0, "gumbel": 1}[sampling]
     warm = floats(*[0 if sampling == "greedy" else 0.9] * 2)
     inputs = generating([*PROMPTS[:1], [1, 2, 3, 4]], 4, 8, temperature=warm, rule=ints(hot, hot))
