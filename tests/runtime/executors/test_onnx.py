@@ -110,9 +110,9 @@ def test_a_prefill_reads_the_weights_where_they_lie(executor: str) -> None:
     own = bundle("tandem").weights()[name].copy()
     changing = dataclasses.replace(bundle("tandem").in_form("onnx"), replaced={name: own})
     runner: Any = make_executor(executor, changing, batch=2, compilation_cache=None)
-    before = runner.prefill([1, 2, 3, 4, 5])["primary"]
+    before = runner.prefill([1, 2, 3, 4, 5]).rows["primary"]
     own[:] = 0
-    after = runner.prefill([1, 2, 3, 4, 5])["primary"]
+    after = runner.prefill([1, 2, 3, 4, 5]).rows["primary"]
     assert before[:, 0].any()
     assert not after[:, 0].any(), "keys are products with the zeros"
     np.testing.assert_array_equal(after[:, 1], before[:, 1])
