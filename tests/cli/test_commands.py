@@ -68,7 +68,7 @@ def test_what_a_build_leaves_out_is_said(tmp_path: Path) -> None:
     buckets = ("--batch", "1", "--gamma", "2", "--prompt", "4", "--cache", "9", "--max-new", "4")
     roles = ("--graphs", "insert,generate", "--platform", "cpu")
     refused = run("build", shared_checkpoint(), "--out", tmp_path / "a", *buckets, *roles)
-    assert refused.exit_code == 2 and "`cache` of at least 10, or `max_new` of at most 3" in (
+    assert refused.exit_code == 2 and "`--cache` of at least 10, or `--max-new` of at most 3" in (
         refused.stderr
     )
     assert list(tmp_path.iterdir()) == []

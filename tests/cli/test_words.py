@@ -168,7 +168,7 @@ def test_every_option_says_what_it_takes(name: str, command: click.Command) -> N
     """A metavar or choices of its own for texts, a help text or a default for everything."""
     context = click.Context(command, info_name=name, show_default=True)
     for param in command.params:
-        if isinstance(param, click.Option):
+        if isinstance(param, click.Option) and not param.hidden:
             _, text = param.get_help_record(context) or ("", "")
             assert text, f"{name} {param.opts}"
             plain = param.make_metavar(context) == "TEXT"
