@@ -65,13 +65,13 @@ goldens: $(REFERENCE)/.stamp
 	$(REFERENCE)/bin/python -m tests.importing.torch_files
 	$(REFERENCE)/bin/python examples/own_weights/owner.py tests/examples/goldens
 
-# What docs/onnx.md says of the larger pair.
+# What docs/reference/onnx.md says of the larger pair.
 bench-onnx: $(PAIR)/float32/manifest.json $(PAIR)/bfloat16/manifest.json $(PAIR)/int8/manifest.json
 	$(ONE_THREAD) $(BIN)/tandem-export bench-executors $(PAIR)/float32 $(ALL_FORMS)
 	for dtype in bfloat16 int8; do $(BIN)/tandem-export bench-executors $(PAIR)/$$dtype --threads 1 \
 		--executors onnxruntime,onnxruntime:mapped,openvino,openvino:mapped; done
-	$(BIN)/python -m benchmarks.hand_steps $(PAIR)/float32
-	$(BIN)/python -m benchmarks.int8_forms $(PAIR)/int8 $(PAIR)/float32
+	$(BIN)/python -m experiments.hand_steps $(PAIR)/float32
+	$(BIN)/python -m experiments.int8_forms $(PAIR)/int8 $(PAIR)/float32
 
 # Hours on two cores; an interrupted run goes on where it stopped. Then the model card, and all of it
 # into the package.
@@ -88,9 +88,9 @@ $(DEMO)/manifest.json $(BASELINE)/manifest.json: $(DEMO_STAMP) $(SOURCES)
 $(ENGINES)/manifest.json: $(STAMP) $(SOURCES)
 	$(BIN)/tandem-export build demo:stdlib-mini --out $(@D) $(BUCKETS) $(ENGINE_FORMS) --format stablehlo
 
-$(PAIR)/checkpoint/tandem.json: $(STAMP) benchmarks/pair_22m.toml
+$(PAIR)/checkpoint/tandem.json: $(STAMP) experiments/pair_22m.toml
 	rm -rf $(@D)
-	$(BIN)/python -m benchmarks.random_pair benchmarks/pair_22m.toml $(@D)
+	$(BIN)/python -m experiments.random_pair experiments/pair_22m.toml $(@D)
 
 $(PAIR)/float32/manifest.json: ARITHMETIC = --dtype float32 --format stablehlo
 $(PAIR)/bfloat16/manifest.json: ARITHMETIC = --dtype bfloat16

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 import tandem_export
-from tandem_export.benchmark import BenchOptions, Table, bench
+from tandem_export.measure import BenchOptions, Table, bench
 from tandem_export.parity import VerifyOptions, verify
 
 PROMPTS = (

@@ -1,8 +1,8 @@
 """Frozen configurations of the primary, the drafter, the router and the pair.
 
-They hold what the step functions may specialise on, nothing that moves. Axis letters are those of
-`docs/architecture.md`: `N` query heads, `K` key/value heads, `H` head size, `D` width, `F`
-feed-forward width, `V` vocabulary, `L` layers.
+They hold only static values, which step functions may specialise on. Axis letters are `N` query
+heads, `K` key/value heads, `H` head size, `D` width, `F` feed-forward width, `V` vocabulary, `L`
+layers (`docs/reference/architecture.md`).
 """
 
 from __future__ import annotations
@@ -198,7 +198,7 @@ class DecoderConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class RouterConfig:
-    """The 2-layer MLP that decides after each drafted token (ruling 5 of the paper page).
+    """The 2-layer MLP that decides after each drafted token (decision 5).
 
     `tau` is the checkpoint's default threshold: draft on while the predicted acceptance is >= tau.
     """
@@ -214,7 +214,7 @@ class RouterConfig:
 
 
 def default_layer_map(primary_layers: int, drafter_layers: int) -> tuple[int, ...]:
-    """Evenly spaced; the last drafter layer reads the last primary layer's output (ruling 1)."""
+    """Evenly spaced; the last drafter layer reads the last primary layer's output (decision 1)."""
     return tuple((j + 1) * primary_layers // drafter_layers for j in range(drafter_layers))
 
 
@@ -226,7 +226,7 @@ class TandemConfig:
       kind: `tandem`: the drafter attends to projected primary rows; `independent`: it has its own
         view only (the SPEED + Distil baseline).
       drafter: its vocabulary may be smaller than the primary's; it then has the tensor
-        `vocabulary.rows` (docs/checkpoint.md).
+        `vocabulary.rows` (docs/reference/checkpoint.md).
       layer_map: for each drafter layer j, the primary activation x^{layer_map[j]} that feeds it:
         0 is the primary's input embedding, l in 1..L_primary the output of its l-th layer. Empty
         for an independent drafter.

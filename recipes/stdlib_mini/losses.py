@@ -43,7 +43,7 @@ def drafter_logits(
     primary_activations: list[Float[Array, "M D"]],
     gamma: Int[Array, ""] | int,
 ) -> Float[Array, "M V"]:
-    """The drafter over whole sequences with block length `gamma` (ruling 2).
+    """The drafter over whole sequences with block length `gamma` (decision 2).
 
     Token i sees its own rows back to the start of its block, floor(i / gamma) * gamma, and the
     projected primary rows before it; an independent drafter sees its own rows only.

@@ -65,7 +65,7 @@ def drafter_loss(config: TandemConfig, primary: Params, *, distil: bool) -> Loss
 
 
 def router_loss(config: TandemConfig, primary: Params, drafter: Params) -> Loss:
-    """Binary cross entropy of the predicted acceptance against 1 - TV(q, p) (ruling 4)."""
+    """Binary cross entropy of the predicted acceptance against 1 - TV(q, p) (decision 4)."""
 
     def loss(params, tokens, gamma):
         inputs = tokens[:, :-1]

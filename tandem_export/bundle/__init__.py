@@ -3,9 +3,9 @@
 Knows numpy and the standard library, no engine and no model: the runtime reads bundles through it.
 """
 
-from tandem_export.bundle.access import Bundle
-from tandem_export.bundle.artifact import Artifact
+from tandem_export.bundle.bundle import Bundle
 from tandem_export.bundle.describe import describe
+from tandem_export.bundle.jax_export import Artifact
 from tandem_export.bundle.manifest import (
     FORMAT_VERSION,
     CheckpointRecord,

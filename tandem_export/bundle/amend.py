@@ -6,9 +6,9 @@ import dataclasses
 from typing import Any
 
 from tandem_export.bundle import layout
-from tandem_export.bundle.access import Bundle
+from tandem_export.bundle.bundle import Bundle
 from tandem_export.bundle.parse import parse_manifest
-from tandem_export.folders import link_tree, replace_folder, staging
+from tandem_export.storage.folders import link_tree, replace_folder, staging
 
 
 def add_tuning(bundle: Bundle, section: str, values: dict[str, Any]) -> Bundle:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from tandem_export.bundle import layout
-from tandem_export.bundle.access import Bundle
+from tandem_export.bundle.bundle import Bundle
 from tandem_export.bundle.manifest import GraphRecord
 
 

@@ -47,7 +47,7 @@ class GraphRecord:
         `rows`: `state` is read, not donated and not returned; the outputs `rows.<state name>` are
         what the caller writes into it. In the form `savedmodel` the graph is a signature, and
         `state` stays in the server
-        (docs/tf-serving.md).
+        (docs/how-to/tf-serving.md).
       calling_convention_version: jax.export's, of the `jax_export` form; else None.
       stablehlo_version: the version that the portable artifact targets, such as `1.15.0`, or None.
       opset: the ONNX operator set of the `onnx` form, or None.

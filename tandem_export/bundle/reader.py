@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 from tandem_export.bundle import layout
-from tandem_export.bundle.access import Bundle
+from tandem_export.bundle.bundle import Bundle
 from tandem_export.bundle.manifest import Manifest
 from tandem_export.bundle.parse import parse_manifest
 from tandem_export.bundle.signature import PublicKey, check_signature, read_key

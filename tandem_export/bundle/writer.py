@@ -10,16 +10,17 @@ from types import TracebackType
 
 import numpy as np
 
-from tandem_export.bundle import artifact, layout
-from tandem_export.bundle.access import Bundle
-from tandem_export.bundle.artifact import Artifact
+from tandem_export.bundle import jax_export as artifact
+from tandem_export.bundle import layout
+from tandem_export.bundle.bundle import Bundle
+from tandem_export.bundle.jax_export import Artifact
 from tandem_export.bundle.manifest import FileRecord, GraphRecord, Manifest
 from tandem_export.bundle.parse import parse_manifest
 from tandem_export.bundle.vetting import read_module
 from tandem_export.bundle.weights import write_weights
 from tandem_export.errors import BundleError
-from tandem_export.folders import replace_folder, staging
 from tandem_export.storage import read_json
+from tandem_export.storage.folders import replace_folder, staging
 
 
 class BundleWriter:

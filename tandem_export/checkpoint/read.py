@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
+from tandem_export.checkpoint.consistency import check_rows, check_tokenizer, check_vocabulary
 from tandem_export.checkpoint.document import DOCUMENT_NAME, Document, read_document
 from tandem_export.checkpoint.files import verified
 from tandem_export.checkpoint.orbax import read_orbax
 from tandem_export.checkpoint.record import Checkpoint, naming, read_text
 from tandem_export.checkpoint.tensors import read_part
-from tandem_export.checkpoint.tokenizer import check_rows, check_tokenizer, check_vocabulary
 from tandem_export.data import demo_path
 from tandem_export.data.demos import PREFIX
 from tandem_export.errors import CheckpointError

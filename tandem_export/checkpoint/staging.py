@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tandem_export.checkpoint.document import DOCUMENT_NAME, read_document
 from tandem_export.errors import CheckpointError
-from tandem_export.folders import replace_folder, staging
+from tandem_export.storage.folders import replace_folder, staging
 
 
 def require_free(folder: Path, name: str, *, overwrite: bool) -> None:

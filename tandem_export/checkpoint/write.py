@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from tandem_export.checkpoint.consistency import check_tokenizer, check_vocabulary
 from tandem_export.checkpoint.document import DOCUMENT_NAME, Document, render
 from tandem_export.checkpoint.files import FileEntry, describe
 from tandem_export.checkpoint.orbax import ORBAX_NAME, write_orbax
@@ -24,10 +25,9 @@ from tandem_export.checkpoint.tensors import (
     specs,
     write_part,
 )
-from tandem_export.checkpoint.tokenizer import check_tokenizer, check_vocabulary
 from tandem_export.config import TandemConfig
 from tandem_export.errors import CheckpointError
-from tandem_export.folders import link_tree
+from tandem_export.storage.folders import link_tree
 
 TEXT_NAMES = {"tokenizer": "tokenizer.json", "chat_template": "chat_template.jinja"}
 STORAGES = ("safetensors", "orbax")

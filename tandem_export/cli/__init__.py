@@ -1,4 +1,4 @@
-"""The command line: parses, calls one library function, prints. `docs/cli.md` describes it."""
+"""Parses a command line, calls one library function, prints; see `docs/reference/cli.md`."""
 
 from tandem_export.cli.app import main
 

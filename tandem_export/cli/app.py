@@ -12,21 +12,21 @@ from typing import Any
 import click
 
 from tandem_export import __version__
-from tandem_export.cli.bench import bench
-from tandem_export.cli.build import build
-from tandem_export.cli.checkpoint import checkpoint
-from tandem_export.cli.compile import compile
-from tandem_export.cli.executors import bench_executors
-from tandem_export.cli.generate import generate
-from tandem_export.cli.import_ import import_
-from tandem_export.cli.inspect import inspect
+from tandem_export.cli.commands.bench import bench
+from tandem_export.cli.commands.bench_executors import bench_executors
+from tandem_export.cli.commands.bench_serving import bench_serving
+from tandem_export.cli.commands.build import build
+from tandem_export.cli.commands.checkpoint import checkpoint
+from tandem_export.cli.commands.compile import compile
+from tandem_export.cli.commands.generate import generate
+from tandem_export.cli.commands.import_ import import_
+from tandem_export.cli.commands.inspect import inspect
+from tandem_export.cli.commands.plan import plan
+from tandem_export.cli.commands.stand_in import stand_in
+from tandem_export.cli.commands.verify import verify
 from tandem_export.cli.options import COMMAND, DEBUG, JSON
 from tandem_export.cli.output import print_json
-from tandem_export.cli.plan import plan
-from tandem_export.cli.serving import bench_serving
 from tandem_export.cli.signals import Terminated, end_process, signals_end_the_command
-from tandem_export.cli.stand_in import stand_in
-from tandem_export.cli.verify import verify
 from tandem_export.cli.words import in_options
 from tandem_export.errors import TandemError
 

@@ -76,7 +76,7 @@ def _import(value: Any) -> str:
     """The command that makes a checkpoint of these weights."""
     own = Path(value).suffix in _WEIGHTS and Path(value).suffix != ".gguf"
     rest = "--config pair.toml --map names.toml" if own else "--drafter PATH"
-    page = " (docs/own_weights.md)" if own else ""
+    page = " (docs/how-to/own-weights.md)" if own else ""
     return f"Make a checkpoint of it: tandem-export import {value} {rest} --out DIR{page}"
 
 

@@ -15,10 +15,10 @@ from tandem_export.config import TandemConfig, default_layer_map
 from tandem_export.config_file import read_config
 from tandem_export.errors import CheckpointError, ConfigError
 from tandem_export.importing.drafting import copied_layers, keep_tokens, matched
+from tandem_export.importing.foreign.weights import read_own_pair
 from tandem_export.importing.lazy import LazyTensor, lazy
 from tandem_export.importing.native import TandemPart, is_orbax, read_orbax_pair
 from tandem_export.importing.options import DTYPES, ImportOptions
-from tandem_export.importing.own import read_own_pair
 from tandem_export.importing.read import read_source
 from tandem_export.importing.source import Source
 from tandem_export.importing.text import chosen_text, fitted, vocabulary_of

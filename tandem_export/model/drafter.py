@@ -40,7 +40,7 @@ class Drafter(Decoder):
         """Drafter keys and values for positions that the primary has processed.
 
         yhat^j = projection[j](x^{layer_map[j]}), then the layer's own pre-norm, W_K, W_V and rotary
-        embedding, exactly as for its own rows (ruling 3).
+        embedding, exactly as for its own rows (decision 3).
         """
         return [
             layer.key_value(projection(primary_activations[source]), positions)

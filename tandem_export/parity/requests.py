@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tandem_export.runtime import Limits, SamplingParams
-from tandem_export.runtime.params import Mode
+from tandem_export.runtime.request.params import Mode
 
 _TAUS = (0.2, 0.5, 0.8)
 

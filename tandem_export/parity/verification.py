@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tandem_export.bundle import Bundle, open_bundle
+from tandem_export.data.prompts import Prompt, encode_prompts
 from tandem_export.errors import BundleError, ConfigError
 from tandem_export.parity.distribution import check_distribution
 from tandem_export.parity.exact import check_exact
 from tandem_export.parity.numeric import check_numeric, primary_alone
-from tandem_export.parity.prompts import Prompt, encode_prompts
 from tandem_export.parity.report import Check, Report, merge
 from tandem_export.parity.requests import GREEDY, GUMBEL
 from tandem_export.parity.subject import Prompts, Subject, with_random_drafter

@@ -1,12 +1,19 @@
 """The runtime: drives a bundle's graphs with the SPEED loop. Execution engines load on use."""
 
 from tandem_export.contract import AcceptanceRule
-from tandem_export.runtime.acceptance import Verdict, draw, judge
-from tandem_export.runtime.admission import Limits
-from tandem_export.runtime.buckets import batches_of, limits_of
-from tandem_export.runtime.chat import ChatTemplate
 from tandem_export.runtime.engine import Engine
-from tandem_export.runtime.executor import (
+from tandem_export.runtime.loading import load
+from tandem_export.runtime.reference.acceptance import Verdict, draw, judge
+from tandem_export.runtime.reference.sampling import choose, log_softmax, processed_log_probs
+from tandem_export.runtime.reference.threefry import gumbel, threefry2x32, uniform
+from tandem_export.runtime.request.admission import Limits
+from tandem_export.runtime.request.chat import ChatTemplate
+from tandem_export.runtime.request.params import MODES, Mode, SamplingParams
+from tandem_export.runtime.request.result import Delta, Result
+from tandem_export.runtime.request.stats import EngineStats, RequestStats
+from tandem_export.runtime.rounds.buckets import batches_of, limits_of
+from tandem_export.runtime.rounds.inputs import RowInputs
+from tandem_export.runtime.rounds.protocol import (
     Counters,
     PrefilledRow,
     Registers,
@@ -16,13 +23,6 @@ from tandem_export.runtime.executor import (
     Steps,
     prefill_chunks,
 )
-from tandem_export.runtime.loading import load
-from tandem_export.runtime.params import MODES, Mode, SamplingParams
-from tandem_export.runtime.random import gumbel, threefry2x32, uniform
-from tandem_export.runtime.result import Delta, Result
-from tandem_export.runtime.rows import RowInputs
-from tandem_export.runtime.sampling import choose, log_softmax, processed_log_probs
-from tandem_export.runtime.stats import EngineStats, RequestStats
 
 __all__ = [
     "MODES",

@@ -12,16 +12,16 @@ from itertools import groupby
 from tokenizers import Tokenizer
 
 from tandem_export.errors import ConfigError, RequestError
-from tandem_export.runtime.admission import Limits, admit, round_kind
-from tandem_export.runtime.chat import ChatTemplate
-from tandem_export.runtime.executor import RoundKind, Rounds, Steps
 from tandem_export.runtime.interrupts import Interrupts
-from tandem_export.runtime.params import SamplingParams
-from tandem_export.runtime.result import Delta, Result
-from tandem_export.runtime.sample import Sample
+from tandem_export.runtime.request.admission import Limits, admit, round_kind
+from tandem_export.runtime.request.answer import Sample
+from tandem_export.runtime.request.chat import ChatTemplate
+from tandem_export.runtime.request.params import SamplingParams
+from tandem_export.runtime.request.result import Delta, Result
+from tandem_export.runtime.request.stats import EngineStats
+from tandem_export.runtime.rounds.from_steps import StepRounds
+from tandem_export.runtime.rounds.protocol import RoundKind, Rounds, Steps
 from tandem_export.runtime.scheduler import Scheduler, ShouldCancel
-from tandem_export.runtime.stats import EngineStats
-from tandem_export.runtime.steps import StepRounds
 from tandem_export.storage import encode_text
 
 DRIVERS = ("fused", "steps")

@@ -9,12 +9,12 @@ from tokenizers import Tokenizer
 
 from tandem_export.bundle import Bundle, open_bundle
 from tandem_export.errors import BundleError, ConfigError
-from tandem_export.runtime.buckets import batches_of, limits_of
-from tandem_export.runtime.chat import ChatTemplate
 from tandem_export.runtime.engine import Engine
 from tandem_export.runtime.executors import form_of, make_executor
-from tandem_export.runtime.params import Mode, SamplingParams
-from tandem_export.serving.client import ClientOptions
+from tandem_export.runtime.request.chat import ChatTemplate
+from tandem_export.runtime.request.params import Mode, SamplingParams
+from tandem_export.runtime.rounds.buckets import batches_of, limits_of
+from tandem_export.serving.client.client import ClientOptions
 from tandem_export.storage import load_tokenizer, read_text
 
 

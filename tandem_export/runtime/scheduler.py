@@ -6,11 +6,11 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator
 
-from tandem_export.runtime.executor import RoundKind, RoundResult, Rounds, Steps
 from tandem_export.runtime.interrupts import Interrupts
-from tandem_export.runtime.rows import idle_rows, with_row
-from tandem_export.runtime.sample import Sample
-from tandem_export.runtime.stats import EngineStats
+from tandem_export.runtime.request.answer import Sample
+from tandem_export.runtime.request.stats import EngineStats
+from tandem_export.runtime.rounds.inputs import idle_rows, with_row
+from tandem_export.runtime.rounds.protocol import RoundKind, RoundResult, Rounds, Steps
 
 ShouldCancel = Callable[[int], bool]
 

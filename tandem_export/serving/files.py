@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tandem_export.serving.messages import predict_request
+from tandem_export.serving.client.messages import predict_request
+from tandem_export.serving.client.protos import message
 from tandem_export.serving.protocol import warmup_inputs
-from tandem_export.serving.protos import message
 
 # Where TensorFlow Serving looks for requests to replay before a version gets traffic.
 WARMUP = "assets.extra/tf_serving_warmup_requests"

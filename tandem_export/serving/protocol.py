@@ -1,6 +1,6 @@
 """What the SavedModel's signatures and their callers agree on: names, refusals, failures.
 
-Numpy only. `docs/tf-serving.md` lists every signature with its inputs and outputs.
+Numpy only. `docs/how-to/tf-serving.md` lists every signature with its inputs and outputs.
 """
 
 from __future__ import annotations

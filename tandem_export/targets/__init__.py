@@ -18,7 +18,12 @@ from tandem_export.targets.errors import (
 from tandem_export.targets.onnx import build_onnx
 from tandem_export.targets.registry import TARGETS, Target
 from tandem_export.targets.savedmodel import SavedModelOptions, build_savedmodel
-from tandem_export.targets.stablehlo import ExportedGraph, Progress, build_stablehlo, export_graph
+from tandem_export.targets.stablehlo.build import (
+    ExportedGraph,
+    Progress,
+    build_stablehlo,
+    export_graph,
+)
 
 __all__ = [
     "TARGETS",

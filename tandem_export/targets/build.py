@@ -26,10 +26,10 @@ from tandem_export.errors import CheckpointError, ConfigError
 from tandem_export.graphs import BuildOptions, Graph, left_out
 from tandem_export.model import quantize
 from tandem_export.targets import card
-from tandem_export.targets.finite import check_finite
 from tandem_export.targets.registry import TARGETS, Target
 from tandem_export.targets.savedmodel import SavedModelOptions
-from tandem_export.targets.stablehlo import Progress
+from tandem_export.targets.stablehlo.build import Progress
+from tandem_export.targets.validate.finite import check_finite
 
 if TYPE_CHECKING:
     from tandem_export.checkpoint import Checkpoint

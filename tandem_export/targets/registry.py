@@ -10,7 +10,7 @@ from tandem_export.config import TandemConfig
 from tandem_export.graphs import BuildOptions, Graph, plan_graphs, plan_rows
 from tandem_export.targets.onnx import build_onnx
 from tandem_export.targets.savedmodel import build_savedmodel
-from tandem_export.targets.stablehlo import LIFETIME_DAYS, build_stablehlo
+from tandem_export.targets.stablehlo.build import LIFETIME_DAYS, build_stablehlo
 
 
 @dataclass(frozen=True, kw_only=True)

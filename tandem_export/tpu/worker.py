@@ -17,8 +17,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tandem_export.tpu.hlo import parse
-from tandem_export.tpu.walk import walk
+from tandem_export.tpu.schedule.hlo import parse
+from tandem_export.tpu.schedule.walk import walk
 
 
 def devices(topology: str) -> Any:

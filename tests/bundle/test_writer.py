@@ -6,7 +6,7 @@ import pytest
 
 from tandem_export.bundle import BundleWriter, open_bundle
 from tandem_export.errors import BundleError
-from tandem_export.folders import replace_folder
+from tandem_export.storage.folders import replace_folder
 from tests.bundle import sample
 
 

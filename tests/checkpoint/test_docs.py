@@ -1,4 +1,4 @@
-"""`docs/checkpoint.md` tells the truth: its example runs, its table is what the model asks for."""
+"""docs/reference/checkpoint.md: its example runs, its table is what the model asks for."""
 
 from __future__ import annotations
 
@@ -75,5 +75,5 @@ def test_the_tables_are_the_model():
 def test_the_example_runs(tmp_path: Path, monkeypatch):
     (code,) = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
     monkeypatch.chdir(tmp_path)
-    exec(compile(code, "docs/checkpoint.md", "exec"), {})
+    exec(compile(code, "docs/reference/checkpoint.md", "exec"), {})
     assert (tmp_path / "pair" / "tandem.json").is_file()

@@ -9,7 +9,7 @@ import pytest
 from tandem_export.checkpoint import read_checkpoint, write_checkpoint
 from tandem_export.checkpoint.staging import staged
 from tandem_export.errors import CheckpointError
-from tandem_export.folders import link_tree
+from tandem_export.storage.folders import link_tree
 
 
 def test_refuses_to_overwrite_by_default(folder: Path, arguments):

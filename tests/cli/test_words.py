@@ -11,17 +11,17 @@ import click
 import pytest
 from click.shell_completion import BashComplete
 
-from tandem_export.benchmark.candidates import FAMILIES
 from tandem_export.cli import choices, main
 from tandem_export.cli.options import common
 from tandem_export.cli.words import in_options
 from tandem_export.graphs import BuildOptions
 from tandem_export.graphs.options import AttentionForm
-from tandem_export.plan import PRESETS
-from tandem_export.plan import TARGETS as CHIPS
+from tandem_export.measure.speed.candidates import FAMILIES
 from tandem_export.runtime.executors import EXECUTORS
-from tandem_export.runtime.params import MODES, RULES
+from tandem_export.runtime.request.params import MODES, RULES
 from tandem_export.targets import TARGETS
+from tandem_export.tpu.chips import TARGETS as CHIPS
+from tandem_export.tpu.plan import PRESETS
 from tests.cli.test_commands import run
 
 ROOT = Path(__file__).parents[2]

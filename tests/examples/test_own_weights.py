@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from tandem_export.checkpoint import read_checkpoint, read_reference
-from tandem_export.checkpoint.compare import compare
-from tandem_export.checkpoint.reference import output_shapes
+from tandem_export.checkpoint.comparison.compare import compare
+from tandem_export.checkpoint.comparison.reference import output_shapes
 from tandem_export.config_file import read_config
 from tandem_export.errors import CheckpointError
 from tandem_export.importing import ImportOptions, import_checkpoint
-from tandem_export.importing.torch_file import read_torch
+from tandem_export.importing.foreign.torch_file import read_torch
 from tandem_export.model import PARTS, shapes
 from tandem_export.parity import NEAR_TIE
 from tests.cli.test_commands import run

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tandem_export.contract import Stream
 from tandem_export.graphs.numerics import threefry as random
-from tandem_export.runtime import random as reference
+from tandem_export.runtime.reference import threefry as reference
 
 # Random123 1.14, kat_vectors: threefry2x32, 20 rounds: counter, key, result.
 VECTORS = [

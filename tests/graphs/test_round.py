@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tandem_export.contract import AcceptanceRule
 from tandem_export.graphs import Arrays
 from tandem_export.runtime import Counters, Registers, RoundKind, RowInputs
-from tandem_export.runtime.steps import StepRounds
+from tandem_export.runtime.rounds.from_steps import StepRounds
 from tests.graphs.harness import HOSTILE, Pair, pair, params, prompts, sampling
 
 LEVIATHAN, GUMBEL, STANDALONE_FREE, STANDALONE = AcceptanceRule

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tandem_export.graphs.numerics.sampling import choose, processed_log_probs
 from tandem_export.graphs.state import Sampling
-from tandem_export.runtime import sampling as reference
+from tandem_export.runtime.reference import sampling as reference
 from tests.graphs.harness import sampling
 
 B = 4

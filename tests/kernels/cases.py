@@ -14,7 +14,7 @@ STARTS = (0, 1, 127, 128, 129, 256)
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Case:
-    """A block of `T` tokens over a cache of `S` positions, axes as in docs/architecture.md."""
+    """A block of `T` tokens over a cache of `S` positions; see the axes in docs."""
 
     N: int
     K: int

@@ -8,9 +8,10 @@ import jax
 
 from tandem_export.graphs import Graph
 from tandem_export.kernels import ragged_attention
-from tandem_export.plan import compile_options, target_named
-from tandem_export.plan.compile import Job, compile_jobs
 from tandem_export.targets import export_graph
+from tandem_export.tpu.chips import target_named
+from tandem_export.tpu.compile import compile_options
+from tandem_export.tpu.compile.run import Job, compile_jobs
 from tests.kernels.cases import CASES, Case
 
 MORE = [

@@ -5,7 +5,7 @@ import pytest
 
 from tandem_export.parity.recording import Recorder
 from tandem_export.runtime import Engine, Limits, SamplingParams
-from tests.runtime.toy import CACHE, DRAFTER, PRIMARY, ToyExecutor, V
+from tandem_export.runtime.testing import CACHE, DRAFTER, PRIMARY, ToyExecutor, V
 
 PROMPTS = [[1, 2, 3], [4], [5, 6, 7, 8, 9, 10, 11], [2, 2]]
 

@@ -8,7 +8,7 @@ import pytest
 
 from tandem_export.errors import ConfigError, RequestError
 from tandem_export.runtime import Delta, SamplingParams
-from tests.runtime.toy import CACHE, DRAFTER, PRIMARY, V, primary_text, toy_engine
+from tandem_export.runtime.testing import CACHE, DRAFTER, PRIMARY, V, primary_text, toy_engine
 
 PROMPTS = [[1, 2, 3], [4], [5, 6, 7, 8, 9, 10, 11, 12, 1, 2, 3, 4], [2, 2], [9, 1, 7]]
 DRIVERS = ["fused", "steps"]

@@ -14,8 +14,8 @@ import pytest
 
 from tandem_export.errors import ConfigError, ServingError
 from tandem_export.serving import ClientOptions, Interrupted, connect
-from tandem_export.serving.messages import read_array, read_signatures
-from tandem_export.serving.protos import message
+from tandem_export.serving.client.messages import read_array, read_signatures
+from tandem_export.serving.client.protos import message
 from tests.fuzz.surfaces.serving import ANSWER, INPUTS, METADATA, Server, http
 
 OPTIONS = ClientOptions(deadline=5, retries=0)

@@ -1,4 +1,4 @@
-"""docs/tf-serving.md: its curl commands, as written, against the stand-in of the command line."""
+"""docs/how-to/tf-serving.md: its curl commands, as written, against the stand-in command."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ import trustme
 import tandem_export
 from tandem_export import SamplingParams
 from tandem_export.serving import ClientOptions, Interrupted, connect
-from tandem_export.serving.stand_in import StandIn, Tls
+from tandem_export.serving.stand_in.server import StandIn, Tls
 from tests.serving.bundles import local, model_folder, rounds_only
 from tests.serving.calls import ints
 

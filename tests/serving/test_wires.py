@@ -14,7 +14,7 @@ import pytest
 
 from tandem_export.errors import ConfigError, RequestError, ServingError
 from tandem_export.serving import ClientOptions, Interrupted, NotHeld, connect
-from tandem_export.serving.stand_in import StandIn
+from tandem_export.serving.stand_in.server import StandIn
 from tests.serving.bundles import every_role, local, model_folder
 from tests.serving.calls import floats, generating, ints, sampling
 

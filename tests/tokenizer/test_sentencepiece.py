@@ -13,7 +13,7 @@ import sentencepiece
 from tokenizers import Tokenizer
 
 from tandem_export.errors import CheckpointError
-from tandem_export.runtime.text import TextStream
+from tandem_export.runtime.request.text import TextStream
 from tandem_export.tokenizer.pieces import Kind, Pieces, to_tokenizer_json
 from tandem_export.tokenizer.sentencepiece import read_pieces
 from tests.tokenizer import llama_cpp

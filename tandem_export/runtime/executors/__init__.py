@@ -10,8 +10,8 @@ from typing import Any
 
 from tandem_export.bundle import Bundle, open_bundle
 from tandem_export.errors import BundleError, ConfigError
-from tandem_export.runtime.executor import Steps
-from tandem_export.serving.client import ClientOptions
+from tandem_export.runtime.rounds.protocol import Steps
+from tandem_export.serving.client.client import ClientOptions
 
 __all__ = [
     "EXECUTORS",
@@ -126,19 +126,19 @@ def make_executor(
     own = bundle.in_form(form)
     try:
         if kind == "onnxruntime":
-            from tandem_export.runtime.executors.onnxruntime import onnxruntime_executor
+            from tandem_export.runtime.executors.host.onnxruntime import onnxruntime_executor
 
             return onnxruntime_executor(own, batch=batch, threads=threads, **_details(name))
         if kind == "openvino":
-            from tandem_export.runtime.executors.openvino import openvino_executor
+            from tandem_export.runtime.executors.host.openvino import openvino_executor
 
             return openvino_executor(own, batch=batch, threads=threads, **_details(name))
         if kind == "tensorflow":
-            from tandem_export.runtime.executors.tensorflow import tensorflow_executor
+            from tandem_export.runtime.executors.served.in_process import tensorflow_executor
 
             return tensorflow_executor(own, batch=batch, compilation_cache=compilation_cache)
         if kind == "tf-serving":
-            from tandem_export.runtime.executors.tf_serving import tf_serving_executor
+            from tandem_export.runtime.executors.served.remote import tf_serving_executor
 
             return tf_serving_executor(own, batch=batch, server=detail, options=serving)
         importlib.import_module("flatbuffers")  # jax.export asks for it when a graph is read

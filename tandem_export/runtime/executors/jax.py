@@ -18,8 +18,11 @@ from jax.stages import Compiled, Lowered
 from tandem_export.bundle import Bundle, GraphRecord, TensorSpec
 from tandem_export.contract import REGISTERS, is_prefix, prefix_name, without_prefix
 from tandem_export.errors import BundleError
-from tandem_export.runtime.buckets import cache_of, round_graphs
-from tandem_export.runtime.executor import (
+from tandem_export.runtime.executors.caching import use_compilation_cache
+from tandem_export.runtime.executors.room import check_room
+from tandem_export.runtime.rounds.buckets import cache_of, round_graphs
+from tandem_export.runtime.rounds.inputs import RowInputs
+from tandem_export.runtime.rounds.protocol import (
     Counters,
     PrefilledRow,
     Registers,
@@ -27,9 +30,6 @@ from tandem_export.runtime.executor import (
     RoundResult,
     prefill_chunks,
 )
-from tandem_export.runtime.executors.caching import use_compilation_cache
-from tandem_export.runtime.executors.room import check_room
-from tandem_export.runtime.rows import RowInputs
 
 Arrays = dict[str, jax.Array]
 

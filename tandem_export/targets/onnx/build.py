@@ -11,7 +11,7 @@ from tandem_export.graphs import Graph
 from tandem_export.targets.onnx.operators import OPSET
 from tandem_export.targets.onnx.readme import readme
 from tandem_export.targets.record import graph_record
-from tandem_export.targets.stablehlo import Progress
+from tandem_export.targets.stablehlo.build import Progress
 
 README = "onnx/README.md"
 

@@ -13,7 +13,7 @@ import onnxruntime
 from tandem_export.bundle.weights import forget_pages
 from tandem_export.graphs import Graph
 from tandem_export.targets.errors import ValueMismatchError
-from tandem_export.targets.rounding import allowances, check_distance
+from tandem_export.targets.validate.rounding import allowances, check_distance
 
 # What no row may see: a key that is NaN, and a value so large that any weight on it would show. A
 # value cannot be NaN: a masked one is multiplied by the weight 0.

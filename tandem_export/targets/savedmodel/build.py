@@ -15,11 +15,11 @@ from tandem_export.contract import STATELESS_ROLES, prefix_name, without_prefix
 from tandem_export.errors import ConfigError
 from tandem_export.graphs import Graph
 from tandem_export.targets.record import graph_record
-from tandem_export.targets.savedmodel.method import Method
-from tandem_export.targets.savedmodel.methods import plan_methods
 from tandem_export.targets.savedmodel.options import MODEL_FILE, SavedModelOptions
-from tandem_export.targets.savedmodel.pool import Pool
-from tandem_export.targets.stablehlo import Progress
+from tandem_export.targets.savedmodel.session.method import Method
+from tandem_export.targets.savedmodel.session.methods import plan_methods
+from tandem_export.targets.savedmodel.session.pool import Pool
+from tandem_export.targets.stablehlo.build import Progress
 
 
 def build_savedmodel(
@@ -49,8 +49,8 @@ def build_savedmodel(
     # TensorFlow takes seconds to load; nothing else in `targets` needs it.
     from tandem_export.serving.files import write_serving_files
     from tandem_export.targets.savedmodel.check import check_model
-    from tandem_export.targets.savedmodel.export import save
-    from tandem_export.targets.savedmodel.portable import make_portable
+    from tandem_export.targets.savedmodel.compact.portable import make_portable
+    from tandem_export.targets.savedmodel.write.export import save
 
     asked = options or SavedModelOptions()
     methods, pool = plan(graphs, asked)

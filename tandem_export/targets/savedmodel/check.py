@@ -18,9 +18,9 @@ from tandem_export.targets.errors import (
     NameMismatchError,
     ShapeMismatchError,
 )
-from tandem_export.targets.rounding import allowances, check_distance
-from tandem_export.targets.savedmodel.method import Method
-from tandem_export.targets.values import random_values
+from tandem_export.targets.savedmodel.session.method import Method
+from tandem_export.targets.validate.rounding import allowances, check_distance
+from tandem_export.targets.validate.values import random_values
 
 _COMPARED = ("primary_block", "drafter_step", "router")
 _SEED = 20240213

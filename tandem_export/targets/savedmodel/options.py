@@ -10,7 +10,7 @@ from tandem_export.errors import ConfigError
 from tandem_export.values import is_whole
 
 # TensorFlow -> the newest calling convention of jax.export and the newest StableHLO that it runs,
-# found by running a model under each release: docs/tf-serving.md. 2.17 and earlier run none.
+# found by running a model under each release: docs/how-to/tf-serving.md. 2.17 and earlier run none.
 _RUNS = {"2.18": (9, (1, 8)), "2.19": (9, (1, 9)), "2.20": (10, (1, 13))}
 CONVENTIONS = (9, 10)
 # What TensorFlow calls the graphs in a version folder.

@@ -12,7 +12,7 @@ from typing import Any
 
 from tandem_export.bundle import describe, open_bundle
 from tandem_export.bundle.layout import DIGEST, MANIFEST, digest_line
-from tandem_export.runtime.buckets import batches_of, limits_of
+from tandem_export.runtime.rounds.buckets import batches_of, limits_of
 from tests.bundle import sample
 from tests.fuzz.mutate import change_bytes, change_values, json_bytes
 from tests.fuzz.surface import put_odd, replaced

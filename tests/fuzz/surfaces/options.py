@@ -12,7 +12,7 @@ from tandem_export.graphs import BuildOptions
 from tandem_export.runtime import SamplingParams
 from tandem_export.runtime.executors import form_of
 from tandem_export.serving import ClientOptions
-from tandem_export.serving.client import connect
+from tandem_export.serving.client.client import connect
 from tandem_export.targets.savedmodel.options import SavedModelOptions
 from tests.fuzz.mutate import odd
 

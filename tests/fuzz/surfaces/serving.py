@@ -15,9 +15,9 @@ import numpy as np
 
 from tandem_export.errors import ServingError
 from tandem_export.serving import ClientOptions, connect
-from tandem_export.serving.messages import predict_request, read_array, read_signatures
+from tandem_export.serving.client.messages import predict_request, read_array, read_signatures
+from tandem_export.serving.client.protos import message
 from tandem_export.serving.protocol import check_answer
-from tandem_export.serving.protos import message
 from tests.fuzz.mutate import change_bytes, json_bytes
 
 _DIMS = [{"size": "2", "name": ""}, {"size": "3", "name": ""}]

@@ -8,8 +8,8 @@ from typing import Any
 
 from tokenizers import Tokenizer, models
 
-from tandem_export.runtime import chat_process
-from tandem_export.runtime.chat import ChatTemplate
+from tandem_export.runtime.request import chat_process
+from tandem_export.runtime.request.chat import ChatTemplate
 from tests.fuzz.mutate import ODD, change_values, odd
 
 _GOOD = (

@@ -15,7 +15,7 @@ import pytest
 from jax import export
 
 from tandem_export.bundle import Artifact, Bundle, BundleWriter, open_bundle
-from tandem_export.bundle.artifact import split
+from tandem_export.bundle.jax_export import split
 from tandem_export.errors import BundleError
 from tandem_export.runtime.executors.jax import read_export
 from tandem_export.targets import build_stablehlo, export_graph

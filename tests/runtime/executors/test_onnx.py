@@ -14,7 +14,8 @@ from tandem_export.errors import BundleError, ConfigError, RequestError
 from tandem_export.parity import VerifyOptions, verify
 from tandem_export.parity.subject import with_random_drafter
 from tandem_export.runtime import Engine, SamplingParams, limits_of, load
-from tandem_export.runtime.executors import form_of, make_executor, onnxruntime
+from tandem_export.runtime.executors import form_of, make_executor
+from tandem_export.runtime.executors.host import onnxruntime
 from tests.onnx_bundles import shared_bundle
 
 ENGINES = ("onnxruntime", "openvino")

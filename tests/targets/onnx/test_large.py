@@ -13,7 +13,7 @@ import pytest
 from tandem_export.bundle import Bundle, locate_weights
 from tandem_export.bundle.weights import map_weights
 from tandem_export.graphs import Graph
-from tandem_export.runtime.executors.onnxruntime import OnnxRuntime
+from tandem_export.runtime.executors.host.onnxruntime import OnnxRuntime
 from tandem_export.targets.onnx.checks import check_file
 from tandem_export.targets.onnx.convert import convert
 from tandem_export.targets.record import graph_record

@@ -14,9 +14,9 @@ from tandem_export.graphs import BuildOptions, plan_graphs
 from tandem_export.serving.protocol import warmup_inputs
 from tandem_export.targets import SavedModelOptions
 from tandem_export.targets.savedmodel.build import plan
-from tandem_export.targets.savedmodel.method import Method
-from tandem_export.targets.savedmodel.pool import Pool
-from tandem_export.targets.savedmodel.resources import resident_state
+from tandem_export.targets.savedmodel.session.method import Method
+from tandem_export.targets.savedmodel.session.pool import Pool
+from tandem_export.targets.savedmodel.write.resources import resident_state
 from tests.runtime.executors.bundles import CONFIGS
 
 ROLES = ("prefill", "insert", "primary_block", "drafter_step", "round", "round_router")

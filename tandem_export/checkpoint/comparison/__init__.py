@@ -1,0 +1,1 @@
+"""Compares a checkpoint's outputs with its owner's reference."""

@@ -1,0 +1,116 @@
+"""`tandem-export bench`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tandem_export.cli.choices import FAMILIES, FLOATS, INTS, words
+from tandem_export.cli.options import common, pick_executor, prompts_file, running
+from tandem_export.cli.output import (
+    make_table,
+    percentages,
+    print_json,
+    print_tables,
+    progress,
+    read_prompts,
+)
+from tandem_export.cli.places import BUNDLE, BundlePath
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  tandem-export bench build/demo
+  tandem-export bench build/demo --baseline build/independent --out bench.json
+  tandem-export bench DIR --batch 1 --gamma 3,5 --prompts 4 --repetitions 3 --no-startup"""
+)
+@BUNDLE
+@click.option(
+    "--baseline",
+    type=BundlePath(),
+    metavar="DIR2",
+    help="A bundle of the same primary with another drafter.",
+)
+@click.option("--prompts", type=int, default=6, help="How many, once a row.")
+@click.option("--max-new-tokens", type=int, default=64)
+@click.option("--repetitions", type=int, default=5, help="Turns of each.")
+@click.option("--temperature", type=float, default=0.0)
+@click.option("--batch", type=INTS, default=(), help="Batch buckets.  [default: all]")
+@click.option("--gamma", type=INTS, default=(), help="Gamma buckets.  [default: all]")
+@click.option("--tau", type=FLOATS, default="0.3,0.5,0.7", help="Router thresholds.")
+@click.option(
+    "--families", type=words("speed,router", FAMILIES), help="Candidates.  [default: all]"
+)
+@click.option("--startup/--no-startup", default=True, help="Time to the first token.")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="JSON goes here too.")
+@prompts_file
+@running
+@common
+def bench(
+    bundle: Path,
+    baseline: Path | None,
+    families: tuple[Any, ...] | None,
+    executor: str | None,
+    out: Path | None,
+    prompts_file: Path | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Measures SPEED against the primary alone.
+
+    All candidates take turns in one run; the tables show medians, and ratios over the primary alone
+    at its best width.
+    """
+    from tandem_export import measure as benchmark
+
+    given: dict[str, Any] = options | ({} if families is None else {"families": families})
+    given["executor"] = pick_executor(bundle, executor)
+    with progress(quiet=as_json) as report:
+        found = benchmark.bench(
+            bundle,
+            benchmark.BenchOptions(**given),
+            baseline=baseline,
+            prompts=read_prompts(prompts_file),
+            progress=report,
+        )
+    if out is not None:
+        out.write_text(json.dumps(found.to_dict(), indent=1) + "\n", encoding="utf-8")
+    print_json(found.to_dict()) if as_json else _print(found)
+
+
+def _print(found: Any) -> None:
+    columns = (
+        "candidate",
+        ">tokens/s",
+        ">slowest .. fastest",
+        ">speed-up",
+        ">with prefill",
+        ">accepted",
+        "acceptance by position",
+        ">host",
+        ">call",
+    )
+    for table in found.tables:
+        title = f"{found.bundle}, batch {table.batch}"
+        print_tables(make_table(title, columns, [_row(line) for line in table.lines]))
+    if found.startup is not None:
+        cold, warm = found.startup.cold_seconds, found.startup.warm_seconds
+        click.echo(f"load to first token: {cold:.1f} s, with a warm cache {warm:.1f} s")
+
+
+def _row(line: Any) -> list[str]:
+    return [
+        line.name,
+        f"{line.tokens_per_second:.0f}",
+        f"{line.slowest:.0f} .. {line.fastest:.0f}",
+        f"{line.speed_up:.2f}",
+        f"{line.speed_up_with_prefill:.2f}",
+        "-" if line.mean_accepted is None else f"{line.mean_accepted:.2f}",
+        percentages(line.acceptance_at),
+        f"{line.host_share:.1%}",
+        "-" if line.call_share is None else f"{line.call_share:.1%}",
+    ]

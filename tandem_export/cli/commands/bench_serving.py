@@ -1,0 +1,58 @@
+"""`tandem-export bench-serving`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tandem_export.cli.options import common, prompts_file
+from tandem_export.cli.output import make_table, needs, print_json, print_tables, read_prompts, size
+from tandem_export.cli.places import BUNDLE
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  tandem-export bench-serving build/demo
+  tandem-export bench-serving build/demo --repetitions 15 --no-startup --json"""
+)
+@BUNDLE
+@click.option("--repetitions", type=int, default=7, help="Turns of each.")
+@click.option("--startup/--no-startup", default=True, help="First call and first token.")
+@prompts_file
+@common
+def bench_serving(
+    bundle: Path, repetitions: int, startup: bool, prompts_file: Path | None, as_json: bool
+) -> None:
+    """Measures the SavedModel of the bundle in DIR: against JAX, over gRPC and REST, on disk.
+
+    The server is a stand-in in this process, not tensorflow_model_server.
+    """
+    with needs("tensorflow"):
+        from tandem_export.measure.serving import bench_serving as measure
+
+        prompts = read_prompts(prompts_file)
+        found = measure(bundle, prompts, repetitions=repetitions, startup=startup).to_dict()
+    print_json(found) if as_json else print_tables(_table(found))
+
+
+def _table(found: dict[str, Any]) -> Any:
+    rows = [
+        *((f"{found['graph']}, {n}", _ms(s)) for n, s in found["generate_seconds"].items()),
+        ("TensorFlow over JAX", f"{found['generate_ratio']:.2f}"),
+        *((f"a round, wire: {n}", _ms(s)) for n, s in found["round_seconds"].items()),
+        ("load", _ms(found["load_seconds"])),
+        *((f"{n} on disk", size(b)) for n, b in found["bytes"].items()),
+        *(
+            (f"first call, cache {n}", f"{s:.2f} s")
+            for n, s in (found["first_call_seconds"] or {}).items()
+        ),
+        *((f"start, {n}", f"{s:.1f} s") for n, s in (found["startup"] or {}).items()),
+    ]
+    return make_table("Serving", ("", ">median"), [list(row) for row in rows])
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1000:.2f} ms"

@@ -1,0 +1,1 @@
+"""Reads tensors under foreign names, with a map of names."""

@@ -1,0 +1,116 @@
+"""A whole pair in an owner's own naming, with a configuration and a map of names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import numpy as np
+
+from tandem_export.checkpoint.record import naming
+from tandem_export.checkpoint.tensors import listed
+from tandem_export.config import TandemConfig
+from tandem_export.errors import CheckpointError
+from tandem_export.importing.foreign.arrays import read_arrays
+from tandem_export.importing.foreign.name_map import PARTS, NameMap, read_name_map
+from tandem_export.importing.lazy import LazyTensor
+from tandem_export.importing.source import is_matrix
+
+Parts = dict[str, dict[str, LazyTensor]]
+
+
+def read_own_pair(weights: Path, config: TandemConfig, map_file: Path | None) -> Parts:
+    """Returns the tensors of a pair by part and by this project's names.
+
+    Args:
+      weights: see `read_arrays`.
+      config: of the pair.
+      map_file: see `read_name_map`; without it the tensors are called `PART.NAME`.
+
+    Raises:
+      CheckpointError: a tensor is missing, left over or of another shape, by the owner's names.
+    """
+    names = NameMap()
+    if map_file is not None:
+        with naming(map_file.name):
+            names = read_name_map(map_file)
+    return _renamed(read_arrays(weights), config, names, weights.name)
+
+
+def _renamed(
+    arrays: Mapping[str, LazyTensor], config: TandemConfig, names: NameMap, where: str
+) -> Parts:
+    from tandem_export.model import abstract, has_part  # Imports jax.
+
+    wanted = {part: abstract(config, part) for part in PARTS if has_part(config, part)}
+    theirs = {
+        (part, name): names.theirs(part, name) for part, own in wanted.items() for name in own
+    }
+    _check_names(
+        names, {part: set(own) for part, own in wanted.items()}, theirs, set(arrays), where
+    )
+    parts: Parts = {part: {} for part in wanted}
+    for (part, name), their in theirs.items():
+        leaf, decoder = wanted[part][name], config.primary if part == "primary" else config.drafter
+        tensor = _laid_out(arrays[their], name, names, decoder.head_size)
+        if tensor.shape != leaf.shape:
+            turned = _is_turned(name, names)
+            want = leaf.shape[::-1] if turned else leaf.shape
+            raise CheckpointError(
+                f"`{where}`: tensor `{their}`, which is {part} `{name}`, must have shape "
+                f"{list(want)} by the configuration. Got: {list(arrays[their].shape)}"
+            )
+        is_id = leaf.dtype == np.int32
+        parts[part][name] = tensor.cast(np.dtype(np.int32)) if is_id else tensor
+    return parts
+
+
+def _check_names(
+    names: NameMap,
+    wanted: Mapping[str, set[str]],
+    theirs: Mapping[tuple[str, str], str],
+    found: set[str],
+    where: str,
+) -> None:
+    if unknown := names.unknown(wanted):
+        raise CheckpointError(
+            "the map's left side must be tensors that docs/reference/checkpoint.md lists and the "
+            f"configuration asks for. Got: {listed(unknown)}"
+        )
+    left = found - set(theirs.values())
+    left = {name for name in left if not any(fnmatchcase(name, p) for p in names.unused)}
+    missing = sorted(their for their in theirs.values() if their not in found)
+    if missing or left:
+        raise CheckpointError(
+            f"`{where}` must hold the {len(theirs)} tensors of the configuration, by the map's "
+            f"names. Missing: {listed(missing)}. Not asked for: {listed(sorted(left))}. Add them "
+            "to the map, or what is rightly left out to its `unused`"
+        )
+
+
+def _is_turned(name: str, names: NameMap) -> bool:
+    return names.matrices == "out_in" and is_matrix(name)
+
+
+def _laid_out(tensor: LazyTensor, name: str, names: NameMap, head_size: int) -> LazyTensor:
+    """The tensor `[in, out]`, heads in two halves."""
+    if _is_turned(name, names):
+        tensor = tensor.transposed()
+    if names.rotary == "interleaved" and _is_rotated(name) and tensor.shape:
+        size = tensor.shape[-1]
+        if size % head_size == 0:
+            return tensor.take(_halves_first(size, head_size), axis=len(tensor.shape) - 1)
+    return tensor
+
+
+def _is_rotated(name: str) -> bool:
+    """Whether the last axis runs over heads whose pairs are turned."""
+    pieces = name.split(".")
+    return "attention" in pieces and pieces[-2] in ("q", "k", "q_norm", "k_norm")
+
+
+def _halves_first(size: int, head_size: int) -> np.ndarray:
+    """Where each place of `[heads * H]` in halves lies in the interleaved order."""
+    order = np.arange(size).reshape(-1, head_size // 2, 2)
+    return order.swapaxes(1, 2).reshape(-1)

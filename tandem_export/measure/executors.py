@@ -1,0 +1,161 @@
+"""One bundle under several executors: the loop and its steps in one alternating run, and memory."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from tandem_export.bundle import open_bundle
+from tandem_export.data.prompts import Prompt, encode_prompts
+from tandem_export.measure.process.footprint import ProcessCost, measure_cost
+from tandem_export.runtime import Engine, SamplingParams, load
+
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExecutorLine:
+    """One executor at one batch: medians over its turns.
+
+    Attributes:
+      speed, primary: tokens per second of decoding, all rows, of SPEED at the default gamma and of
+        the primary alone at width 1.
+      speed_cpu, primary_cpu: tokens per second of CPU time, all threads, prefill included: what
+        else runs on the machine counts little.
+      block_ms, single_ms, drafter_ms: CPU time of one call of the primary's block of width G + 1,
+        of width 1, and of the drafter's step, inputs and outputs on the host.
+    """
+
+    executor: str
+    batch: int
+    speed: float
+    primary: float
+    speed_cpu: float
+    primary_cpu: float
+    block_ms: float
+    single_ms: float
+    drafter_ms: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExecutorComparison:
+    """What was measured."""
+
+    lines: tuple[ExecutorLine, ...]
+    costs: tuple[ProcessCost, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON values."""
+        return dataclasses.asdict(self)
+
+
+def bench_executors(
+    path: str | Path,
+    executors: Sequence[str],
+    *,
+    prompts: Sequence[Prompt] | None = None,
+    count: int = 4,
+    max_new_tokens: int = 48,
+    repetitions: int = 5,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> ExecutorComparison:
+    """Runs the bundle at `path` under each of `executors`, by turns.
+
+    Args:
+      path: a bundle with the forms of graphs that they run.
+      executors: names that `load` takes.
+      prompts: texts or token ids; None is the packaged ones.
+      count: how many prompts; each is asked once for every row of the batch.
+      max_new_tokens: length of every answer.
+      repetitions: turns of each; one more is not counted.
+      threads: of the executors that let them be set.
+      progress: called before each turn.
+
+    Raises:
+      BundleError: a form that an executor needs is missing, or a new process cannot load.
+      ConfigError: an unknown executor.
+      RequestError: prompts that the bundle cannot serve.
+    """
+    report = progress or (lambda done, total, what: None)
+    lines: list[ExecutorLine] = []
+    for batch in open_bundle(path, allow_expired=True).manifest.options["batch"]:
+        engines = {name: _load(path, name, batch, threads) for name in executors}
+        limits = next(iter(engines.values())).limits
+        room = limits.cache - max_new_tokens - limits.gamma
+        ids = encode_prompts(open_bundle(path), prompts, count=count, room=room) * batch
+        lines += _alternate(engines, ids, max_new_tokens, repetitions, report)
+    costs = tuple(measure_cost(path, name, threads) for name in executors)
+    return ExecutorComparison(lines=tuple(lines), costs=costs)
+
+
+def _load(path: str | Path, executor: str, batch: int, threads: int | None) -> Engine:
+    return load(path, executor=executor, batch=batch, threads=threads, allow_expired=True)
+
+
+def _alternate(
+    engines: dict[str, Engine],
+    prompts: Sequence[Sequence[int]],
+    max_new_tokens: int,
+    repetitions: int,
+    progress: Progress,
+) -> list[ExecutorLine]:
+    turns: dict[str, list[dict[str, float]]] = {name: [] for name in engines}
+    batch = next(iter(engines.values())).limits.batch
+    for turn in range(repetitions + 1):
+        for name, engine in engines.items():
+            done = turn * len(engines) + len([own for own in turns.values() if len(own) > turn])
+            progress(done, (repetitions + 1) * len(engines), f"batch {batch}: {name}")
+            turns[name].append(_turn(engine, prompts, max_new_tokens))
+    return [
+        ExecutorLine(executor=name, batch=batch, **_medians(own[1:])) for name, own in turns.items()
+    ]
+
+
+def _medians(turns: Sequence[dict[str, float]]) -> dict[str, float]:
+    return {key: median(turn[key] for turn in turns) for key in turns[0]}
+
+
+def _turn(
+    engine: Engine, prompts: Sequence[Sequence[int]], max_new_tokens: int
+) -> dict[str, float]:
+    steps, batch, width = engine.executor, engine.limits.batch, engine.limits.gamma + 1
+    speed, speed_cpu = _rates(engine, prompts, max_new_tokens, "speed")
+    primary, primary_cpu = _rates(engine, prompts, max_new_tokens, "primary")
+    return {
+        "speed": speed,
+        "primary": primary,
+        "speed_cpu": speed_cpu,
+        "primary_cpu": primary_cpu,
+        "block_ms": _step_ms(steps.primary_block, batch, width),
+        "single_ms": _step_ms(steps.primary_block, batch, 1),
+        "drafter_ms": _step_ms(steps.drafter_step, batch, 1),
+    }
+
+
+def _rates(engine: Engine, prompts: Any, max_new_tokens: int, mode: Any) -> tuple[float, float]:
+    """Tokens per second of decoding, and per second of CPU time."""
+    engine.reset_stats()
+    asked = SamplingParams(max_new_tokens=max_new_tokens, ignore_end_tokens=True, mode=mode)
+    begin = time.process_time()
+    engine.generate(prompts, asked)
+    busy, stats = time.process_time() - begin, engine.stats
+    decoding = stats.seconds - stats.prefill_seconds - stats.insert_seconds
+    return stats.tokens / decoding, stats.tokens / busy
+
+
+def _step_ms(step: Callable[..., np.ndarray], batch: int, width: int, calls: int = 12) -> float:
+    tokens, start = np.ones((batch, width), np.int32), np.arange(batch, dtype=np.int32)
+    seconds = []
+    for _ in range(calls + 1):
+        begin = time.process_time()
+        step(tokens, start)
+        seconds.append(time.process_time() - begin)
+    return 1e3 * median(seconds[1:])

@@ -1,0 +1,1 @@
+"""Measures whole processes: start, first call, memory."""

@@ -1,0 +1,1 @@
+"""Compares SPEED with the primary alone in alternating runs."""

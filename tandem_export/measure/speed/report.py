@@ -1,0 +1,136 @@
+"""What a benchmark measured: medians, and ratios over the primary alone at its best width."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from tandem_export.measure.process.startup import Startup
+from tandem_export.measure.speed.candidates import Candidate
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """One turn of one candidate.
+
+    Attributes:
+      seconds: the whole call, prefill included.
+      decode_seconds: without prefill and insertion.
+      host_seconds: of the decode seconds, those outside the executor's rounds.
+      call_seconds: of those inside them, the ones that calls of empty graphs would take; None where
+        the executor's calls cannot be measured.
+      tokens: answered.
+      mean_accepted: drafts accepted per round of a row; None where nothing drafts.
+      acceptance_at: accepted / drafted for each place in the draft.
+    """
+
+    seconds: float
+    decode_seconds: float
+    host_seconds: float
+    call_seconds: float | None
+    tokens: int
+    mean_accepted: float | None
+    acceptance_at: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """One candidate: medians over its turns.
+
+    Attributes:
+      tokens_per_second: of decoding, all rows of the batch together.
+      slowest, fastest: tokens per second of the slowest and fastest turn.
+      speed_up: `tokens_per_second` over that of the primary alone at its best width.
+      speed_up_with_prefill: the same over whole calls.
+      host_share: of a round's time, the share outside the executor.
+      call_share: the share that calling the compiled graph takes, its arithmetic apart.
+    """
+
+    name: str
+    family: str
+    tokens_per_second: float
+    slowest: float
+    fastest: float
+    speed_up: float
+    speed_up_with_prefill: float
+    mean_accepted: float | None
+    acceptance_at: tuple[float, ...]
+    host_share: float
+    call_share: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """All candidates of one batch bucket, in one alternating run."""
+
+    batch: int
+    lines: tuple[Line, ...]
+
+    def best(self, family: str) -> Line | None:
+        """The fastest candidate of a family; None if it took no part."""
+        own = [line for line in self.lines if line.family == family]
+        return max(own, key=lambda line: line.tokens_per_second, default=None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """A whole benchmark: a table per batch bucket, and the time to the first token.
+
+    Attributes:
+      bundle, baseline: names.
+      options: of the run, plain values.
+      startup: None when it was not measured.
+    """
+
+    bundle: str
+    baseline: str | None
+    options: dict[str, Any]
+    tables: tuple[Table, ...]
+    startup: Startup | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values; times in seconds, rates in tokens per second, shares as fractions."""
+        return dataclasses.asdict(self)
+
+
+def table(
+    batch: int, candidates: Sequence[Candidate], turns: Sequence[Sequence[Measurement]]
+) -> Table:
+    """Medians and ratios; `turns` has one sequence per candidate, a primary among them."""
+    primaries = [own for c, own in zip(candidates, turns, strict=True) if c.family == "primary"]
+    decode = max(_rate(own, "decode_seconds") for own in primaries)
+    whole = max(_rate(own, "seconds") for own in primaries)
+    pairs = zip(candidates, turns, strict=True)
+    return Table(batch=batch, lines=tuple(_line(c, own, decode, whole) for c, own in pairs))
+
+
+def _line(candidate: Candidate, turns: Sequence[Measurement], decode: float, whole: float) -> Line:
+    rates = [turn.tokens / turn.decode_seconds for turn in turns]
+    rate = median(rates)
+    return Line(
+        name=candidate.name,
+        family=candidate.family,
+        tokens_per_second=rate,
+        slowest=min(rates),
+        fastest=max(rates),
+        speed_up=rate / decode,
+        speed_up_with_prefill=_rate(turns, "seconds") / whole,
+        # Counts, not times: the same in every turn.
+        mean_accepted=turns[0].mean_accepted,
+        acceptance_at=turns[0].acceptance_at,
+        host_share=median(turn.host_seconds / turn.decode_seconds for turn in turns),
+        call_share=_call_share(turns),
+    )
+
+
+def _rate(turns: Sequence[Measurement], seconds: str) -> float:
+    return median(turn.tokens / getattr(turn, seconds) for turn in turns)
+
+
+def _call_share(turns: Sequence[Measurement]) -> float | None:
+    """Median; None if a turn did not measure it."""
+    shares = [t.call_seconds / t.decode_seconds for t in turns if t.call_seconds is not None]
+    return median(shares) if len(shares) == len(turns) else None

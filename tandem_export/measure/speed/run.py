@@ -1,0 +1,172 @@
+"""The alternating run: every candidate once per repetition, so that all meet the same machine."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from tandem_export.bundle import Bundle, open_bundle
+from tandem_export.data.prompts import Prompt, encode_prompts
+from tandem_export.errors import ConfigError
+from tandem_export.measure.process.startup import measure_startup
+from tandem_export.measure.speed.candidates import BenchOptions, Candidate, candidates
+from tandem_export.measure.speed.report import Comparison, Measurement, Table, table
+from tandem_export.runtime import Engine, Limits, batches_of, load
+from tandem_export.runtime.executors import form_of
+from tandem_export.runtime.request.admission import round_kind
+
+# Turns finished, turns in all, what comes next.
+Progress = Callable[[int, int, str], None]
+Prompts = list[tuple[int, ...]]
+
+
+def bench(
+    path: str | Path,
+    options: BenchOptions | None = None,
+    *,
+    baseline: str | Path | None = None,
+    prompts: Sequence[Prompt] | None = None,
+    progress: Progress | None = None,
+) -> Comparison:
+    """Measures the bundle at `path`, and the drafter of the bundle `baseline` beside it.
+
+    Args:
+      path: the bundle's folder.
+      options: how much is measured.
+      baseline: a bundle of the same primary with another drafter.
+      prompts: texts or token ids; None is the packaged ones.
+      progress: called before each turn.
+
+    Raises:
+      BundleError: a bundle cannot be used.
+      ConfigError: a batch or gamma that is no bucket, or a `baseline` with another vocabulary.
+      RequestError: prompts that it cannot serve.
+    """
+    asked = options or BenchOptions()
+    bundle = open_bundle(path, allow_expired=asked.allow_expired)
+    bundle = bundle.in_form(form_of(asked.executor))
+    other = None if baseline is None else _open_baseline(baseline, bundle, asked)
+    report = progress or _silent
+    bundles = {"own": bundle} | ({} if other is None else {"baseline": other})
+    tables, ids = [], []
+    for batch in _batches(bundle, asked):
+        engines = {side: _engine(of, batch, asked) for side, of in bundles.items()}
+        ids = _encode(bundle, engines["own"], prompts, asked)
+        tables.append(_alternate(bundles, engines, ids, asked, report))
+    startup = measure_startup(path, ids[0], executor=asked.executor) if asked.startup else None
+    return Comparison(
+        bundle=bundle.manifest.name,
+        baseline=None if other is None else other.manifest.name,
+        options=_plain(asked),
+        tables=tuple(tables),
+        startup=startup,
+    )
+
+
+def _silent(done: int, total: int, what: str) -> None:
+    del done, total, what
+
+
+def _plain(options: BenchOptions) -> dict[str, Any]:
+    values = dataclasses.asdict(options)
+    return values | {"compilation_cache": options.compilation_cache is not None}
+
+
+def _open_baseline(path: str | Path, bundle: Bundle, options: BenchOptions) -> Bundle:
+    other = open_bundle(path, allow_expired=options.allow_expired)
+    other = other.in_form(form_of(options.executor))
+    size, own = other.manifest.model.vocab_size, bundle.manifest.model.vocab_size
+    if size != own:
+        raise ConfigError(f"`baseline` must have the bundle's vocabulary, {own}. Got: {size}")
+    return other
+
+
+def _batches(bundle: Bundle, options: BenchOptions) -> list[int]:
+    have = batches_of(bundle)
+    if set(options.batch) - set(have):
+        rule = f"`batch` must be from the bundle's buckets {have}"
+        raise ConfigError(f"{rule}. Got: {list(options.batch)}")
+    return sorted(options.batch) or have
+
+
+def _engine(bundle: Bundle, batch: int, options: BenchOptions) -> Engine:
+    return load(
+        bundle.path,
+        executor=options.executor,
+        batch=batch,
+        modes=(),
+        compilation_cache=options.compilation_cache,
+        threads=options.threads,
+        allow_expired=options.allow_expired,
+    )
+
+
+def _encode(
+    bundle: Bundle, engine: Engine, prompts: Sequence[Prompt] | None, options: BenchOptions
+) -> Prompts:
+    room = engine.limits.cache - options.max_new_tokens - max(engine.limits.gammas["round"])
+    return encode_prompts(bundle, prompts, count=options.prompts, room=room) * engine.limits.batch
+
+
+def _alternate(
+    bundles: dict[str, Bundle],
+    engines: dict[str, Engine],
+    prompts: Prompts,
+    options: BenchOptions,
+    progress: Progress,
+) -> Table:
+    limits = {side: engine.limits for side, engine in engines.items()}
+    batch = limits["own"].batch
+    every = candidates(limits["own"], options, limits.get("baseline"))
+    chosen = [c for c in every if c.family in ("primary", *options.families)]
+    turns: list[list[Measurement]] = [[] for _ in chosen]
+    calls = [_empty_call(bundles[_side(c)], limits[_side(c)], c, options) for c in chosen]
+    # One turn more than is kept: the first one compiles and fills caches.
+    total = len(chosen) * (options.repetitions + 1)
+    for turn in range(total):
+        at = turn % len(chosen)
+        progress(turn, total, f"batch {batch}: {chosen[at].name}")
+        turns[at].append(_turn(engines, chosen[at], prompts, calls[at]))
+    progress(total, total, f"batch {batch}: done")
+    return table(batch, chosen, [own[1:] for own in turns])
+
+
+def _side(candidate: Candidate) -> str:
+    return "baseline" if candidate.family == "baseline" else "own"
+
+
+def _empty_call(
+    bundle: Bundle, limits: Limits, candidate: Candidate, options: BenchOptions
+) -> Callable[[], float] | None:
+    """Of one fused round; only jax's calls can be measured apart from their graphs."""
+    if options.executor != "jax":
+        return None
+    from tandem_export.measure.speed.calls import empty_call
+
+    kind, _ = round_kind(candidate.params, limits)
+    return empty_call(bundle.find(kind.role, batch=limits.batch, gamma=kind.gamma))
+
+
+def _turn(
+    engines: dict[str, Engine],
+    candidate: Candidate,
+    prompts: Prompts,
+    call: Callable[[], float] | None,
+) -> Measurement:
+    engine = engines[_side(candidate)]
+    engine.warm_up(candidate.params)
+    engine.reset_stats()
+    results = engine.generate(prompts, candidate.params)
+    stats = engine.stats
+    rounds = sum(result.stats.rounds for result in results)
+    return Measurement(
+        seconds=stats.seconds,
+        decode_seconds=stats.seconds - stats.prefill_seconds - stats.insert_seconds,
+        host_seconds=stats.host_seconds,
+        call_seconds=None if call is None else call() * stats.rounds,
+        tokens=stats.tokens,
+        mean_accepted=stats.accepted / rounds if stats.drafted else None,
+        acceptance_at=tuple(stats.acceptance_at),
+    )

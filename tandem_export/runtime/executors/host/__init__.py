@@ -1,0 +1,1 @@
+"""Runs ONNX graphs, with caches in host memory: ONNX Runtime and OpenVINO."""

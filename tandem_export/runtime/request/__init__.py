@@ -1,0 +1,1 @@
+"""Describes a request: parameters, admission, answer, statistics, text."""

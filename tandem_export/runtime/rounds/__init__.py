@@ -1,0 +1,1 @@
+"""Defines the executor protocol, and puts rounds together from single steps."""

@@ -1,0 +1,121 @@
+"""Which batches and drafts a bundle can serve, read from its graphs.
+
+A bundle here holds graphs of one form. Those with a state of their own (StableHLO, SavedModel) have
+an `insert` graph for each batch and a round for each gamma; those of the `rows` contract (ONNX)
+have single steps only, of which rounds are put together: a block of width G + 1 makes rounds of
+gamma G.
+"""
+
+from __future__ import annotations
+
+from tandem_export.bundle import Bundle, GraphRecord
+from tandem_export.errors import BundleError, ConfigError
+from tandem_export.runtime.request.admission import Limits
+from tandem_export.runtime.rounds.protocol import RoundKind, RoundRole
+
+_ROLES: tuple[RoundRole, ...] = ("round", "round_router")
+_USUAL_GAMMA = 5
+
+
+def batches_of(bundle: Bundle) -> list[int]:
+    """The batch buckets, smallest first.
+
+    Raises:
+      BundleError: the bundle has no graphs that can be driven.
+    """
+    anchors = _anchors(bundle)
+    if not anchors:
+        have = sorted({graph.role for graph in bundle.manifest.graphs})
+        rule = (
+            "the runtime needs a bundle with 'insert' graphs, or with 'primary_block' ones in ONNX"
+        )
+        raise BundleError(f"{rule}. Got: {have}")
+    return sorted(anchors)
+
+
+def limits_of(bundle: Bundle, batch: int, gamma: int | None = None) -> Limits:
+    """What the graphs of one batch bucket can do; `gamma` as in `load`.
+
+    Raises:
+      BundleError: the bundle has no graphs of this batch.
+      ConfigError: `gamma` is less than 1.
+    """
+    anchors, model = _anchors(bundle), bundle.manifest.model
+    if batch not in anchors:
+        raise BundleError(f"`batch` must be from {sorted(anchors)}. Got: {batch}")
+    _check_gamma(gamma)
+    gammas = _gammas(bundle, batch)
+    return Limits(
+        batch=batch,
+        cache=cache_of(anchors[batch]),
+        vocab_size=model.vocab_size,
+        gammas=gammas,
+        gamma=_default_gamma(gammas["round"]) if gamma is None else gamma,
+        tau=0.0 if model.tau is None else model.tau,
+        end_tokens=frozenset(model.end_tokens),
+    )
+
+
+def cache_of(graph: GraphRecord) -> int:
+    """How many positions the primary's cache has in a graph that takes it, `[B, K, S, H]`.
+
+    Raises:
+      BundleError: the graph takes no such cache.
+    """
+    shapes = [spec.shape for spec in graph.state if spec.name == "primary_k.00"]
+    if len(shapes) != 1 or len(shapes[0]) != 4:
+        rule = f"graph {graph.name!r} must take the state 'primary_k.00' of 4 axes"
+        raise BundleError(f"{rule}. Got: {[spec.name for spec in graph.state][:4]}. Rebuild it.")
+    return shapes[0][2]
+
+
+def _check_gamma(gamma: int | None) -> None:
+    if gamma is not None and not (type(gamma) is int and gamma >= 1):
+        rule = "None or a whole number of at least 1; mode 'primary' drafts nothing"
+        raise ConfigError(f"`gamma` must be {rule}. Got: {gamma!r}")
+
+
+def round_graphs(bundle: Bundle, batch: int, kind: RoundKind, *, steps: bool) -> list[GraphRecord]:
+    """What rounds of `kind` call: a graph of their own, or with `steps` those they are made of.
+
+    Raises:
+      BundleError: the bundle lacks one of them.
+    """
+    if not steps:
+        return [bundle.find(kind.role, batch=batch, gamma=kind.gamma)]
+    wanted: list[tuple[str, int | None]] = []
+    if kind.gamma or kind.role == "drafter":
+        wanted.append(("drafter_step", 1))
+    if kind.role != "drafter":
+        wanted.append(("primary_block", kind.gamma + 1))
+    if kind.role == "round_router":
+        wanted.append(("router", None))
+    return [bundle.find(role, batch=batch, width=width) for role, width in wanted]
+
+
+def _anchors(bundle: Bundle) -> dict[int, GraphRecord]:
+    """For each batch, the graph that has it in any case and takes the primary's cache."""
+    graphs = bundle.manifest.graphs
+    blocks = [g for g in graphs if g.role == "primary_block" and g.width == 1]
+    anchors = blocks if _in_rows(bundle) else [g for g in graphs if g.role == "insert"]
+    return {graph.batch: graph for graph in anchors}
+
+
+def _in_rows(bundle: Bundle) -> bool:
+    return all("onnx" in graph.files for graph in bundle.manifest.graphs)
+
+
+def _gammas(bundle: Bundle, batch: int) -> dict[RoundRole, tuple[int, ...]]:
+    own = [graph for graph in bundle.manifest.graphs if graph.batch == batch]
+    if not _in_rows(bundle):
+        rounds = {role: {g.gamma for g in own if g.role == role} for role in _ROLES}
+        return {role: tuple(sorted(g for g in rounds[role] if g is not None)) for role in _ROLES}
+    widths = sorted(g.width for g in own if g.role == "primary_block" and g.width)
+    roles = {graph.role for graph in own}
+    drafts = tuple(width - 1 for width in widths if width > 1 and "drafter_step" in roles)
+    return {"round": (0, *drafts), "round_router": drafts if "router" in roles else ()}
+
+
+def _default_gamma(buckets: tuple[int, ...]) -> int:
+    usual = [bucket for bucket in buckets if 0 < bucket <= _USUAL_GAMMA]
+    return max(usual, default=max(buckets, default=_USUAL_GAMMA))

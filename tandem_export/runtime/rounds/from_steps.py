@@ -1,0 +1,180 @@
+"""Rounds put together on the host from single steps.
+
+For executors without fused rounds, for debugging, and for the drafter alone. The tokens are those
+of a fused round up to near-ties (P1): the host computes log and exp with numpy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tandem_export.contract import REGISTERS, AcceptanceRule
+from tandem_export.runtime.reference.acceptance import draw, judge, judge_greedy
+from tandem_export.runtime.reference.sampling import processed_log_probs
+from tandem_export.runtime.rounds.inputs import RowInputs
+from tandem_export.runtime.rounds.protocol import (
+    PrefilledRow,
+    Registers,
+    RoundKind,
+    RoundResult,
+    Steps,
+)
+
+
+def _log_probs(logits: np.ndarray, rows: RowInputs, slot: int) -> np.ndarray:
+    values = rows.arrays
+    return processed_log_probs(
+        logits,
+        temperature=float(values["temperature"][slot]),
+        top_k=int(values["top_k"][slot]),
+        top_p=float(values["top_p"][slot]),
+        min_p=float(values["min_p"][slot]),
+    )
+
+
+def _is_hot(rows: RowInputs) -> np.ndarray:
+    return rows.arrays["temperature"] > 0
+
+
+def _log_probs_of(logits: np.ndarray, tokens: Sequence[int]) -> np.ndarray:
+    """Log-probability `[n]` of each token under its row of `[n, V]` logits, at temperature 1."""
+    shifted = logits - logits.max(-1, keepdims=True)
+    picked = np.take_along_axis(shifted, np.array(tokens)[:, None], -1)[:, 0]
+    return picked - np.log(np.exp(shifted).sum(-1))
+
+
+@dataclass
+class _Draft:
+    """tokens `[B, G]`, log_q per sampling row and step, limit `[B]`, stopped `[B]`, runs."""
+
+    tokens: np.ndarray
+    log_q: list[list[np.ndarray]]
+    limit: np.ndarray
+    stopped: np.ndarray
+    steps: int = 0
+
+
+class StepRounds:
+    """`Rounds` over an executor's single steps; it keeps the row registers on the host."""
+
+    def __init__(self, executor: Steps, *, independent: bool) -> None:
+        self._executor = executor
+        self._independent = independent
+        self._registers = {name: np.zeros(executor.batch, np.int32) for name in REGISTERS}
+
+    def insert(self, row: PrefilledRow, slot: int, registers: Registers) -> None:
+        """See `Rounds.insert`."""
+        self._executor.insert(row, slot, registers)
+        for name, array in self._registers.items():
+            array[slot] = getattr(registers, name)
+
+    def release(self, slot: int) -> None:
+        """See `Rounds.release`."""
+        self._executor.release(slot)
+        # An idle row runs along; from place 0 a block of any width ends inside the cache.
+        self._registers["budget"][slot] = self._registers["position"][slot] = 0
+
+    def round(self, kind: RoundKind, rows: RowInputs) -> RoundResult:
+        """See `Rounds.round`."""
+        if kind.role == "drafter":
+            return self._drafter_alone(rows)
+        draft = self._draft(kind, rows)
+        state = self._registers
+        block = np.concatenate([state["last"][:, None], draft.tokens], 1)
+        logits = self._executor.primary_block(block, state["position"])
+        result = self._empty(kind.gamma + 1, draft)
+        for slot in np.flatnonzero(state["budget"] > 0).tolist():
+            self._commit(result, slot, self._verdict(slot, draft, logits[slot], rows), logits[slot])
+        return result
+
+    def _draft(self, kind: RoundKind, rows: RowInputs) -> _Draft:
+        state = self._registers
+        batch = len(state["last"])
+        reserve = np.where(rows.arrays["rule"] == AcceptanceRule.STANDALONE, 0, 1)
+        limit = np.minimum(rows.arrays["max_draft"], state["budget"] - reserve)
+        tokens = np.zeros((batch, kind.gamma), np.int32)
+        limit = np.clip(limit, 0, kind.gamma)
+        draft = _Draft(tokens, [[] for _ in range(batch)], limit, np.zeros(batch, np.int32))
+        if self._independent and limit.any():
+            self._catch_up()
+        while draft.steps < draft.limit.max():
+            logits = self._draft_token(draft, rows)
+            if kind.role == "round_router":
+                self._consult_router(draft, logits, rows)
+        return draft
+
+    def _catch_up(self) -> None:
+        """An independent drafter has not seen its last accepted draft yet."""
+        state = self._registers
+        token = np.where(state["position"] > 0, state["previous"], state["last"])
+        self._executor.drafter_step(token[:, None], np.maximum(state["position"] - 1, 0))
+
+    def _draft_token(self, draft: _Draft, rows: RowInputs) -> np.ndarray:
+        state, step = self._registers, draft.steps
+        token = draft.tokens[:, step - 1] if step else state["last"]
+        logits = self._executor.drafter_step(token[:, None], state["position"] + np.int32(step))
+        draft.tokens[:, step] = np.argmax(logits, -1)
+        for slot in np.flatnonzero((step < draft.limit) & _is_hot(rows)).tolist():
+            log_q = _log_probs(logits[slot], rows, slot)
+            place = int(state["position"][slot]) + 1 + step
+            draft.tokens[slot, step] = draw(log_q, rows.arrays["seed"][slot], place)
+            draft.log_q[slot].append(log_q)
+        draft.steps += 1
+        return logits
+
+    def _consult_router(self, draft: _Draft, logits: np.ndarray, rows: RowInputs) -> None:
+        predicted = self._executor.router(logits)
+        stop = (predicted < rows.arrays["tau"]) & (draft.steps < draft.limit)
+        draft.limit = np.where(stop, draft.steps, draft.limit)
+        draft.stopped |= stop
+
+    def _verdict(
+        self, slot: int, draft: _Draft, logits: np.ndarray, rows: RowInputs
+    ) -> tuple[int, ...]:
+        drafts = draft.tokens[slot, : draft.limit[slot]].tolist()
+        rule = AcceptanceRule(int(rows.arrays["rule"][slot]))
+        if rows.arrays["temperature"][slot] == 0:
+            own = np.argmax(logits[: len(drafts) + 1], -1).tolist()
+            return judge_greedy(rule, drafts, own).tokens
+        log_p = [_log_probs(row, rows, slot) for row in logits[: len(drafts) + 1]]
+        position = int(self._registers["position"][slot])
+        seed = rows.arrays["seed"][slot]
+        return judge(rule, drafts, draft.log_q[slot], log_p, seed, position).tokens
+
+    def _drafter_alone(self, rows: RowInputs) -> RoundResult:
+        state = self._registers
+        logits = self._executor.drafter_step(state["last"][:, None], state["position"])
+        none = np.zeros(len(state["last"]), np.int32)
+        result = self._empty(1, _Draft(none[:, None], [], none, none, steps=1))
+        for slot in np.flatnonzero(state["budget"] > 0).tolist():
+            place = int(state["position"][slot]) + 1
+            log_q = _log_probs(logits[slot], rows, slot)
+            token = draw(log_q, rows.arrays["seed"][slot], place)
+            self._commit(result, slot, (token,), logits[slot][None])
+        return result
+
+    def _empty(self, width: int, draft: _Draft) -> RoundResult:
+        batch = len(draft.limit)
+        return RoundResult(
+            tokens=np.full((batch, width), -1, np.int32),
+            count=np.zeros(batch, np.int32),
+            logprob=np.zeros((batch, width), np.float32),
+            drafted=draft.limit,
+            stopped=draft.stopped,
+            drafter_steps=draft.steps,
+        )
+
+    def _commit(
+        self, result: RoundResult, slot: int, tokens: tuple[int, ...], logits: np.ndarray
+    ) -> None:
+        """Writes a row's tokens into `result` and moves its registers past them."""
+        count, state = len(tokens), self._registers
+        result.tokens[slot, :count], result.count[slot] = tokens, count
+        result.logprob[slot, :count] = _log_probs_of(logits[:count], tokens)
+        state["previous"][slot] = tokens[-2] if count > 1 else state["last"][slot]
+        state["last"][slot] = tokens[-1]
+        state["position"][slot] += count
+        state["budget"][slot] -= count

@@ -1,0 +1,237 @@
+"""Runs an engine without a model, for tests: an executor in numpy over a toy pair.
+
+The pair's next-token logits are a function of the last two tokens.
+
+It keeps a token cache per slot and model, so a wrong position, a stale row or a lost overwrite
+changes the tokens that come out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+from tandem_export.runtime import (
+    AcceptanceRule,
+    Counters,
+    Engine,
+    Limits,
+    PrefilledRow,
+    Registers,
+    RoundKind,
+    RoundResult,
+    RowInputs,
+    draw,
+    judge,
+    log_softmax,
+    prefill_chunks,
+    processed_log_probs,
+)
+
+V = 13
+CACHE = 48
+WIDTHS = (4, 8)
+POISON = -1  # a cache place that nobody wrote
+
+
+class ToyModel:
+    """logits(a, b) = pair[a, b]: what follows the tokens a b; `-1` before the first one."""
+
+    def __init__(self, seed: int, like: ToyModel | None = None, noise: float = 0.0) -> None:
+        table = np.random.default_rng(seed).normal(0, 2, (V + 1, V, V))
+        self.pair = (table if like is None else like.pair + noise * table).astype(np.float32)
+
+    def logits(self, row: np.ndarray, at: int) -> np.ndarray:
+        """Returns the logits `[V]` after the token at index `at` of a row of tokens."""
+        assert row[at] != POISON and (at == 0 or row[at - 1] != POISON), "read of an unwritten row"
+        return self.pair[row[at - 1] if at else -1, row[at]]
+
+
+@dataclass(frozen=True)
+class ToyRow(PrefilledRow):
+    """The tokens of a prompt, `[S]`."""
+
+    tokens: np.ndarray
+
+
+class ToyExecutor:
+    """Tandem: the primary's block overwrites the drafter's rows. Independent: it does not."""
+
+    def __init__(
+        self, batch: int, primary: ToyModel, drafter: ToyModel, *, independent: bool = False
+    ) -> None:
+        self.independent = independent
+        self.batch, self.cache, self.counters = batch, CACHE, Counters()
+        self.models = {"primary": primary, "drafter": drafter}
+        self.caches = {name: np.full((batch, CACHE), POISON) for name in self.models}
+        self.registers: list[Registers | None] = [None] * batch
+        self.prefills: list[tuple[int, ...]] = []
+        self.calls: list[RoundKind] = []
+
+    @property
+    def rounds(self) -> ToyExecutor:
+        """See `Steps.rounds`."""
+        return self
+
+    def warm_up(self, kinds: Sequence[RoundKind], *, steps: bool) -> None:
+        """See `Steps.warm_up`."""
+        self.counters.compilations += len(kinds)
+        self.counters.warm += len(kinds)
+
+    def prefill(self, tokens: Sequence[int]) -> ToyRow:
+        """See `Steps.prefill`; a row of tokens."""
+        self.prefills.append(tuple(tokens))
+        row, count = np.full(CACHE, POISON), len(tokens) - 1
+        for start, width in prefill_chunks(count, WIDTHS, CACHE):
+            own = tokens[start : min(start + width, count)]
+            row[start : start + width] = [*own, *[0] * (width - len(own))]
+        return ToyRow(row)
+
+    def insert(self, row: PrefilledRow, slot: int, registers: Registers) -> None:
+        """See `Steps.insert`."""
+        assert isinstance(row, ToyRow)
+        for cache in self.caches.values():
+            cache[slot] = row.tokens
+        self.registers[slot] = registers
+
+    def release(self, slot: int) -> None:
+        """See `Steps.release`."""
+        self.registers[slot] = None
+
+    def primary_block(self, tokens: np.ndarray, start: np.ndarray) -> np.ndarray:
+        """See `Steps.primary_block`."""
+        return np.stack([self._block(b, tokens[b], int(start[b])) for b in range(self.batch)])
+
+    def drafter_step(self, tokens: np.ndarray, start: np.ndarray) -> np.ndarray:
+        """See `Steps.drafter_step`."""
+        pairs = [(b, int(tokens[b, 0]), int(start[b])) for b in range(self.batch)]
+        return np.stack([self._step(*pair) for pair in pairs])
+
+    def router(self, logits: np.ndarray) -> np.ndarray:
+        """See `Steps.router`: the probability of the most likely token."""
+        return np.array([np.exp(log_softmax(row)).max() for row in logits], np.float32)
+
+    def _block(self, slot: int, tokens: np.ndarray, start: int) -> np.ndarray:
+        for name, cache in self.caches.items():
+            if name == "primary" or not self.independent:
+                cache[slot, start : start + len(tokens)] = tokens[: CACHE - start]
+        if self.registers[slot] is None:
+            return np.zeros((len(tokens), V), np.float32)
+        row = self.caches["primary"][slot]
+        return np.stack([self.models["primary"].logits(row, start + i) for i in range(len(tokens))])
+
+    def _step(self, slot: int, token: int, start: int) -> np.ndarray:
+        if self.registers[slot] is None:
+            return np.zeros(V, np.float32)
+        row = self.caches["drafter"][slot]
+        row[start] = token
+        return self.models["drafter"].logits(row, start)
+
+    def round(self, kind: RoundKind, rows: RowInputs) -> RoundResult:
+        """See `Rounds.round`, in plain Python, one row after the other."""
+        self.calls.append(kind)
+        shape = (self.batch, kind.gamma + 1)
+        result = RoundResult(
+            tokens=np.full(shape, -1, np.int32),
+            count=np.zeros(self.batch, np.int32),
+            logprob=np.zeros(shape, np.float32),
+            drafted=np.zeros(self.batch, np.int32),
+            stopped=np.zeros(self.batch, np.int32),
+            drafter_steps=kind.gamma,
+        )
+        for slot, registers in enumerate(self.registers):
+            if registers is not None and registers.budget > 0:
+                self._row_round(kind, slot, registers, rows, result)
+        return result
+
+    def _row_round(
+        self, kind: RoundKind, b: int, at: Registers, rows: RowInputs, out: RoundResult
+    ) -> None:
+        row = {name: array[b] for name, array in rows.arrays.items()}
+        names = ("temperature", "top_k", "top_p", "min_p")
+        options = {name: row[name].item() for name in names}
+        reserve = 0 if row["rule"] == AcceptanceRule.STANDALONE else 1
+        limit = min(int(row["max_draft"]), kind.gamma, at.budget - reserve)
+        drafts, log_q, token = [], [], at.last
+        if self.independent and limit and at.position:
+            self._step(b, at.previous, at.position - 1)
+        for i in range(limit):
+            logits = self._step(b, token, at.position + i)
+            log_q.append(processed_log_probs(logits, **options))
+            token = draw(log_q[-1], row["seed"], at.position + 1 + i)
+            drafts.append(token)
+            predicted = self.router(logits[None])[0]
+            if kind.role == "round_router" and predicted < row["tau"] and i + 1 < limit:
+                out.stopped[b] = 1
+                break
+        padded = np.array([at.last, *drafts, *[0] * (kind.gamma - len(drafts))])
+        logits = self._block(b, padded, at.position)
+        log_p = [processed_log_probs(x, **options) for x in logits[: len(drafts) + 1]]
+        rule = AcceptanceRule(int(row["rule"]))
+        tokens = judge(rule, drafts, log_q, log_p, row["seed"], at.position).tokens
+        n = len(tokens)
+        out.tokens[b, :n], out.count[b], out.drafted[b] = tokens, n, len(drafts)
+        for i, token in enumerate(tokens):
+            out.logprob[b, i] = log_softmax(logits[i])[token]
+        self.registers[b] = Registers(
+            position=at.position + n,
+            last=tokens[-1],
+            previous=tokens[-2] if n > 1 else at.last,
+            budget=at.budget - n,
+        )
+
+
+def primary_text(model: ToyModel, prompt: Sequence[int], count: int) -> list[int]:
+    """Greedy decoding of one model, in the plainest way."""
+    tokens = np.array([*prompt, *[0] * count])
+    for at in range(len(prompt), len(tokens)):
+        tokens[at] = np.argmax(model.logits(tokens, at - 1))
+    return tokens[len(prompt) :].tolist()
+
+
+def toy_tokenizer() -> Tokenizer:
+    """13 tokens; id 7 and 8 are the two bytes of 'é'."""
+    pieces = ["<end>", "a", "b", "c", "ab", "Ġthe", "Ġ", "Ã", "©", "y", "z", "!", "?"]
+    tokenizer = Tokenizer(models.BPE({p: i for i, p in enumerate(pieces)}, []))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens(["<end>"])
+    return tokenizer
+
+
+PRIMARY = ToyModel(1)
+DRAFTER = ToyModel(2, like=PRIMARY, noise=0.4)
+
+
+def toy_engine(
+    batch: int = 2,
+    *,
+    drafter: ToyModel = DRAFTER,
+    end: frozenset[int] = frozenset(),
+    driver: str = "fused",
+    independent: bool = False,
+) -> tuple[Engine, ToyExecutor]:
+    """Returns an engine over a toy pair, and its executor.
+
+    Args:
+      batch: slots.
+      drafter: the primary with noise by default.
+      end: tokens that end an answer.
+      driver: `fused`, or `steps`.
+      independent: the drafter keeps a cache of its own.
+    """
+    executor = ToyExecutor(batch, PRIMARY, drafter, independent=independent)
+    limits = Limits(
+        batch=batch,
+        cache=CACHE,
+        vocab_size=V,
+        gammas={"round": (0, 3, 5), "round_router": (3, 5)},
+        gamma=3,
+        tau=0.5,
+        end_tokens=end,
+    )
+    engine = Engine(executor, limits, toy_tokenizer(), driver=driver, independent=independent)
+    return engine, executor

@@ -1,0 +1,1 @@
+"""Calls a TensorFlow Serving server over gRPC or REST."""

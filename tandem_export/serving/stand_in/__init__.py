@@ -1,0 +1,1 @@
+"""Serves a SavedModel over TensorFlow Serving's protocol, for tests and trials."""

@@ -1,0 +1,1 @@
+"""Makes the SavedModel that TensorFlow wrote portable and small."""

@@ -1,0 +1,1 @@
+"""Defines the signatures of a SavedModel: pool of slots, preconditions, methods."""

@@ -1,0 +1,1 @@
+"""Writes signatures and resources as a SavedModel."""

@@ -1,0 +1,1 @@
+"""Writes graphs as StableHLO modules."""

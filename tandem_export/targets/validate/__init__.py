@@ -1,0 +1,1 @@
+"""Checks what a target wrote: signature first, then values."""

@@ -1,0 +1,1 @@
+"""Reads the schedule that the TPU compiler prints."""

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tandem_export.errors import BundleError, ConfigError
+from tandem_export.measure import BenchOptions, bench, measure_startup
+from tests.parity.bundles import COMPILED, PROMPTS, shared_bundle
+
+SMALL = BenchOptions(
+    prompts=2,
+    max_new_tokens=6,
+    repetitions=2,
+    tau=(0.5,),
+    startup=False,
+    compilation_cache=COMPILED,
+)
+
+
+def test_a_whole_run_with_a_baseline() -> None:
+    seen: list[tuple[int, int]] = []
+    found = bench(
+        shared_bundle(),
+        SMALL,
+        baseline=shared_bundle("independent"),
+        prompts=PROMPTS,
+        progress=lambda done, total, _: seen.append((done, total)),
+    )
+    [table] = found.tables
+    assert [line.family for line in table.lines] == [
+        "primary",
+        "primary",
+        "speed",
+        "router",
+        "standalone",
+        "baseline",
+    ]
+    assert max(line.speed_up for line in table.lines if line.family == "primary") == 1.0
+    for line in table.lines:
+        assert 0 < line.slowest <= line.tokens_per_second <= line.fastest
+        assert 0 <= line.host_share < 1
+        assert line.call_share is not None and 0 < line.call_share < 1
+        assert (line.mean_accepted is None) == (line.family == "primary")
+    assert len(table.lines[2].acceptance_at) == 2
+    assert seen == [(i, 18) for i in range(19)], "6 candidates, 2 turns and one to warm up"
+    assert json.loads(json.dumps(found.to_dict()))["bundle"] == "tandem-exact"
+
+
+def test_an_unknown_batch_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"`batch` must be from .* \[2\]. Got: \[4\]"):
+        bench(shared_bundle(), BenchOptions(batch=(4,)), prompts=PROMPTS)
+
+
+def test_startup_is_faster_with_a_warm_cache() -> None:
+    found = measure_startup(shared_bundle(), PROMPTS[1])
+    assert 0 < found.warm_seconds < found.cold_seconds
+
+
+def test_startup_shows_the_last_line_of_what_went_wrong(tmp_path) -> None:
+    with pytest.raises(BundleError, match=r"could not load .*Got: .*BundleError: .*not a bundle"):
+        measure_startup(tmp_path, [1])
