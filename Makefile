@@ -27,7 +27,7 @@ FUZZ_CASES ?= 1000000
 FUZZ_SEED ?= 1
 SOURCES := $(shell find tandem_export -type f -not -path '*/__pycache__/*')
 
-.PHONY: demo test test-slow fuzz test-latest test-lowest lint lock bench bench-onnx train-demo goldens
+.PHONY: docs demo test test-slow fuzz test-latest test-lowest lint lock bench bench-onnx train-demo goldens
 
 # Builds the demo bundle from the embedded checkpoint, once per change of the sources, and shows it:
 # code that the model writes, the speed ratio, acceptance by position, parity.
@@ -45,6 +45,10 @@ test-slow: $(STAMP)
 fuzz: $(STAMP)
 	mkdir -p build
 	$(BIN)/python -m tests.fuzz --cases $(FUZZ_CASES) --seed $(FUZZ_SEED) --out build/fuzz.txt
+
+# Serves the documentation, and builds it anew when a page changes.
+docs: $(STAMP)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -8,7 +8,9 @@ from pathlib import Path
 from tandem_export.config import DecoderConfig, RouterConfig, TandemConfig
 from tandem_export.model import PARTS, shapes
 
-TEXT = (Path(__file__).parents[2] / "docs" / "checkpoint.md").read_text(encoding="utf-8")
+TEXT = (Path(__file__).parents[2] / "docs" / "reference" / "checkpoint.md").read_text(
+    encoding="utf-8"
+)
 # Every size is another number, so that no axis can stand in for another.
 AXES = {
     "V_primary": 101,

@@ -73,7 +73,7 @@ def test_every_install_hint_names_extras_that_exist() -> None:
     """In the code, the docs, and the metadata; names that a program fills in are tested below."""
     files = [
         *(ROOT / "tandem_export").rglob("*.py"),
-        *(ROOT / "docs").glob("*.md"),
+        *(ROOT / "docs").rglob("*.md"),
         *ROOT.glob("*.md"),
         *ROOT.glob("*/*/README.md"),
         ROOT / "pyproject.toml",

@@ -6,8 +6,8 @@ from importlib import resources
 import pytest
 
 from tandem_export.bundle import open_bundle
-from tandem_export.data import encode_prompts
 from tandem_export.errors import RequestError
+from tandem_export.parity import encode_prompts
 from tests.parity.bundles import shared_bundle
 
 

@@ -23,7 +23,7 @@ from tests.cli.test_commands import run
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "own_weights"
-PAGE = (ROOT / "docs" / "own_weights.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "how-to" / "own-weights.md").read_text(encoding="utf-8")
 OUTPUTS = ["primary.logits", "drafter.logits", "router.acceptance"]
 
 

@@ -16,7 +16,7 @@ from tandem_export.checkpoint import read_checkpoint
 from tandem_export.graphs import BuildOptions
 from tandem_export.targets import build
 
-PAGE = (Path(__file__).parents[2] / "docs" / "tf-serving.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "tf-serving.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
