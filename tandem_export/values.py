@@ -1,4 +1,4 @@
-"""What a value of an option may be, before it is compared with anything."""
+"""Checks what a value of an option is, before it is compared with anything."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from numbers import Integral, Real
 
 
 def is_whole(value: object, low: int, high: int = 2**31 - 1) -> bool:
-    """Whether `value` is a whole number, and no boolean, within `low` .. `high`."""
-    return isinstance(value, Integral) and not isinstance(value, bool) and low <= value <= high
+    """Returns whether `value` is a whole number, and no boolean, within `low` .. `high`."""
+    return isinstance(value, Integral) and not isinstance(value, bool) and low <= int(value) <= high
 
 
 def is_real(value: object, low: float, high: float) -> bool:
-    """Whether `value` is a finite number, and no boolean, within `low` .. `high`."""
-    number = isinstance(value, Real) and not isinstance(value, bool)
-    return number and low <= value <= high and math.isfinite(value)
+    """Returns whether `value` is a finite number, and no boolean, within `low` .. `high`."""
+    if not isinstance(value, Real) or isinstance(value, bool):
+        return False
+    return math.isfinite(value) and low <= float(value) <= high
 
 
 def are_words(values: object) -> bool:
-    """Whether `values` is a tuple of texts."""
+    """Returns whether `values` is a tuple of texts."""
     return isinstance(values, tuple) and all(isinstance(value, str) for value in values)

@@ -87,7 +87,8 @@ def run_one(name: str, seed: int, case: int) -> None:
     prepare, run = SURFACES[name].load()
     with tempfile.TemporaryDirectory() as folder:
         inside, outside = Path(folder, "inside"), Path(folder, "outside")
-        inside.mkdir(), outside.mkdir()
+        inside.mkdir()
+        outside.mkdir()
         (outside / "secret").write_text("{}")
         material = prepare(inside)
         try:

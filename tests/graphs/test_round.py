@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tandem_export.contract import AcceptanceRule
 from tandem_export.graphs import Arrays
-from tandem_export.runtime import Counters, Registers, RoundKind, RowInputs
+from tandem_export.runtime import Counters, PrefilledRow, Registers, RoundKind, RowInputs
 from tandem_export.runtime.rounds.from_steps import StepRounds
 from tests.graphs.harness import HOSTILE, Pair, pair, params, prompts, sampling
 
@@ -77,7 +77,7 @@ def step_rounds(made: Pair, weights: Arrays, state: Arrays) -> StepRounds:
     rounds = StepRounds(executor, independent=not made.config.is_tandem)  # type: ignore[arg-type]
     for slot in range(B):
         at = {name: int(state[name][slot]) for name in NAMES}
-        rounds.insert(None, slot, Registers(**at))
+        rounds.insert(PrefilledRow(), slot, Registers(**at))
     return rounds
 
 

@@ -91,19 +91,20 @@ def compile(
     run_without_chips()
     with needs("tpu"), progress(quiet=as_json) as report:
         from tandem_export.bundle import open_bundle
+        from tandem_export.tpu import compile as compiler
         from tandem_export.tpu import plan as library
 
         target = library.target_named(chip)
-        options = library.compile_options(target, vmem=vmem, reuse=reuse, processes=processes)
+        options = compiler.compile_options(target, vmem=vmem, reuse=reuse, processes=processes)
         if Path(source, "manifest.json").is_file():
             bundle = open_bundle(source)
-            found = library.compile_bundle(bundle, options, roles, report, tune=tune)
+            found = compiler.compile_bundle(bundle, options, roles, report, tune=tune)
         else:
             pair = library.read_pair(source)
             wanted = _plan_options(target, **planned)
             made = library.plan(source, pair, wanted)
             forms = {"attention": attention or (), "least_rows": least_rows or ()}
-            found = library.compile_plan(made, options, roles, report, tune=tune, **forms)
+            found = compiler.compile_plan(made, options, roles, report, tune=tune, **forms)
     if out is not None:
         out.write_text(json.dumps(found.to_dict(), indent=1) + "\n", encoding="utf-8")
     print_json(found.to_dict()) if as_json else _print(found)

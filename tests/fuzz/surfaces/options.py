@@ -66,7 +66,7 @@ def records(rng: random.Random, folder: Path, material: Any) -> None:
         if "127" not in text and "x" not in text:  # nothing is asked of the network
             connect(text, model="m", options=ClientOptions(deadline=0.1, retries=0))
     else:
-        record = rng.choice(_RECORDS)
+        record: Any = rng.choice(_RECORDS)
         names = rng.sample(sorted(record.__dataclass_fields__), rng.choice((1, 2)))
         record(**{name: rng.choice((odd(rng), rng.choice(_REALS), (odd(rng),))) for name in names})
 

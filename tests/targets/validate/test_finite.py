@@ -12,7 +12,7 @@ from tandem_export.targets.validate.finite import check_finite
 
 def test_finite_weights_pass() -> None:
     tensors = {"a": np.ones((2, 3), np.float32), "rows": np.array([-1, 2], np.int32)}
-    check_finite("primary", tensors | {"b": np.float32(2.0)}, "bfloat16")
+    check_finite("primary", tensors | {"b": np.array(2.0, np.float32)}, "bfloat16")
 
 
 @pytest.mark.parametrize("odd", [np.nan, np.inf, -np.inf])
