@@ -180,7 +180,9 @@ def test_files_that_tensorflow_could_prefer_are_refused(name: str) -> None:
         check(original(), (*FILES, name))
 
 
-@pytest.mark.parametrize("data", [b"", b"\xff", b"\x12\x05ab", original], ids=str)
+@pytest.mark.parametrize(
+    "data", [b"", b"\xff", b"\x12\x05ab", original], ids=["empty", "byte", "short", "cut"]
+)
 def test_cut_bytes_are_refused(data: Any) -> None:
     text: Any = data() if callable(data) else data
     with pytest.raises(BundleError, match=r"^the SavedModel: "):
