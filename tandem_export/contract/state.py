@@ -10,15 +10,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from enum import StrEnum
 from typing import Literal, NamedTuple, Protocol, get_args
 
 ModelName = Literal["primary", "drafter"]
 MODELS: tuple[ModelName, ...] = get_args(ModelName)
-# budget: tokens that the row may still commit; 0 is an idle row.
-# last: the last committed token, which the primary has not processed yet.
-# position: how many tokens the primary has processed, the index of `last`.
-# previous: the token before `last`.
-REGISTERS = ("budget", "last", "position", "previous")
+
+
+class Register(StrEnum):
+    """A row's registers, `[B]` int32 each."""
+
+    BUDGET = "budget"  # tokens that the row may still commit; 0 is an idle row
+    LAST = "last"  # the last committed token, which the primary has not processed yet
+    POSITION = "position"  # how many tokens the primary has processed, the index of `last`
+    PREVIOUS = "previous"  # the token before `last`
+
+
+REGISTERS: tuple[str, ...] = tuple(register.value for register in Register)
 _PREFIX, _ROWS = "prefix.", "rows."
 _CACHE = re.compile(rf"({'|'.join(MODELS)})_([kv])\.(\d+)")
 

@@ -150,28 +150,35 @@ class ToyExecutor:
     def _row_round(
         self, kind: RoundKind, b: int, at: Registers, rows: RowInputs, out: RoundResult
     ) -> None:
-        row = {name: array[b] for name, array in rows.arrays.items()}
-        names = ("temperature", "top_k", "top_p", "min_p")
-        options = {name: row[name].item() for name in names}
-        reserve = 0 if row["rule"] == AcceptanceRule.STANDALONE else 1
-        limit = min(int(row["max_draft"]), kind.gamma, at.budget - reserve)
+        rule, seed = AcceptanceRule(int(rows.rule[b])), rows.seed[b]
+
+        def log_probs(logits: np.ndarray) -> np.ndarray:
+            return processed_log_probs(
+                logits,
+                temperature=float(rows.temperature[b]),
+                top_k=int(rows.top_k[b]),
+                top_p=float(rows.top_p[b]),
+                min_p=float(rows.min_p[b]),
+            )
+
+        reserve = 0 if rule == AcceptanceRule.STANDALONE else 1
+        limit = min(int(rows.max_draft[b]), kind.gamma, at.budget - reserve)
         drafts, log_q, token = [], [], at.last
         if self.independent and limit and at.position:
             self._step(b, at.previous, at.position - 1)
         for i in range(limit):
             logits = self._step(b, token, at.position + i)
-            log_q.append(processed_log_probs(logits, **options))
-            token = draw(log_q[-1], row["seed"], at.position + 1 + i)
+            log_q.append(log_probs(logits))
+            token = draw(log_q[-1], seed, at.position + 1 + i)
             drafts.append(token)
             predicted = self.router(logits[None])[0]
-            if kind.role == "round_router" and predicted < row["tau"] and i + 1 < limit:
+            if kind.role == "round_router" and predicted < rows.tau[b] and i + 1 < limit:
                 out.stopped[b] = 1
                 break
         padded = np.array([at.last, *drafts, *[0] * (kind.gamma - len(drafts))])
         logits = self._block(b, padded, at.position)
-        log_p = [processed_log_probs(x, **options) for x in logits[: len(drafts) + 1]]
-        rule = AcceptanceRule(int(row["rule"]))
-        tokens = judge(rule, drafts, log_q, log_p, row["seed"], at.position).tokens
+        log_p = [log_probs(x) for x in logits[: len(drafts) + 1]]
+        tokens = judge(rule, drafts, log_q, log_p, seed, at.position).tokens
         n = len(tokens)
         out.tokens[b, :n], out.count[b], out.drafted[b] = tokens, n, len(drafts)
         for i, token in enumerate(tokens):

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from tandem_export.contract import SAMPLING_INPUTS
 from tandem_export.errors import RequestError, ServingError
 
 DEFAULT_SIGNATURE = "serving_default"
@@ -175,6 +176,7 @@ def warmup_inputs(inputs: Mapping[str, Any], scratch: int) -> dict[str, np.ndarr
       scratch: that slot.
     """
     made = {name: np.zeros(leaf.shape, leaf.dtype) for name, leaf in inputs.items()}
-    fixed = {"slots": scratch, "target": scratch, "owner": 1, "top_p": 1}
+    fixed: dict[str, float] = {name: row.idle for name, row in SAMPLING_INPUTS.items()}
+    fixed |= {"slots": scratch, "target": scratch, "owner": 1}
     fixed |= {"length": 1, "max_new_tokens": 2, "stop_tokens": -1}
     return {name: np.full_like(a, fixed[name]) if name in fixed else a for name, a in made.items()}

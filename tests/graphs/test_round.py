@@ -89,7 +89,7 @@ def test_fused_rounds_are_the_steps_put_together(kind: str, seed: int, noise: fl
     weights = params(made.config, noise)
     texts, budgets, values = random_request(np.random.default_rng(seed))
     state = made.start(weights, texts, budgets)
-    plain, rows = step_rounds(made, weights, state), RowInputs(values)
+    plain, rows = step_rounds(made, weights, state), RowInputs(**values)
     while int(state["budget"].max()) > 0:
         before = {name: np.asarray(state[name]) for name in NAMES}
         got, state = made.call(f"round_router_b{B}_g3", weights, state, values)

@@ -16,7 +16,7 @@ from jax import export
 from jax.stages import Compiled, Lowered
 
 from tandem_export.bundle import Bundle, GraphRecord, TensorSpec
-from tandem_export.contract import REGISTERS, is_prefix, prefix_name, without_prefix
+from tandem_export.contract import REGISTERS, Register, is_prefix, prefix_name, without_prefix
 from tandem_export.errors import BundleError
 from tandem_export.runtime.executors.caching import use_compilation_cache
 from tandem_export.runtime.executors.room import check_room
@@ -255,9 +255,9 @@ class JaxExecutor:
     def release(self, slot: int) -> None:
         """See `Rounds.release`."""
         self._mend()
-        budget = np.array(self._state["budget"])
+        budget = np.array(self._state[Register.BUDGET])
         budget[slot] = 0
-        self._state["budget"] = _put(budget)
+        self._state[Register.BUDGET] = _put(budget)
 
     def round(self, kind: RoundKind, rows: RowInputs) -> RoundResult:
         """See `Rounds.round`."""
@@ -270,7 +270,8 @@ class JaxExecutor:
         """The sampling inputs on the device; uploaded when `rows` is a new object."""
         kept = self._uploaded
         if kept is None or kept[0] is not rows or kept[1] != graph.name:
-            arrays = {spec.name: _put(rows.arrays[spec.name]) for spec in graph.inputs}
+            by_name = rows.by_name()
+            arrays = {spec.name: _put(by_name[spec.name]) for spec in graph.inputs}
             self._uploaded = kept = (rows, graph.name, arrays)
         return kept[2]
 

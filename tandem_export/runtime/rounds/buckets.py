@@ -9,6 +9,7 @@ gamma G.
 from __future__ import annotations
 
 from tandem_export.bundle import Bundle, GraphRecord
+from tandem_export.contract import CacheName
 from tandem_export.errors import BundleError, ConfigError
 from tandem_export.runtime.request.admission import Limits
 from tandem_export.runtime.rounds.protocol import RoundKind, RoundRole
@@ -57,14 +58,15 @@ def limits_of(bundle: Bundle, batch: int, gamma: int | None = None) -> Limits:
 
 
 def cache_of(graph: GraphRecord) -> int:
-    """How many positions the primary's cache has in a graph that takes it, `[B, K, S, H]`.
+    """Returns the positions S of the primary's cache `[B, K, S, H]` in a graph that takes it.
 
     Raises:
       BundleError: the graph takes no such cache.
     """
-    shapes = [spec.shape for spec in graph.state if spec.name == "primary_k.00"]
+    keys = str(CacheName("primary", "k", 0))
+    shapes = [spec.shape for spec in graph.state if spec.name == keys]
     if len(shapes) != 1 or len(shapes[0]) != 4:
-        rule = f"graph {graph.name!r} must take the state 'primary_k.00' of 4 axes"
+        rule = f"graph {graph.name!r} must take the state {keys!r} of 4 axes"
         raise BundleError(f"{rule}. Got: {[spec.name for spec in graph.state][:4]}. Rebuild it.")
     return shapes[0][2]
 

@@ -1,4 +1,4 @@
-"""Rounds put together on the host from single steps.
+"""Puts rounds together on the host from single steps.
 
 For executors without fused rounds, for debugging, and for the drafter alone. The tokens are those
 of a fused round up to near-ties (P1): the host computes log and exp with numpy.
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tandem_export.contract import REGISTERS, AcceptanceRule
+from tandem_export.contract import AcceptanceRule
 from tandem_export.runtime.reference.acceptance import draw, judge, judge_greedy
 from tandem_export.runtime.reference.sampling import processed_log_probs
 from tandem_export.runtime.rounds.inputs import RowInputs
@@ -25,18 +25,13 @@ from tandem_export.runtime.rounds.protocol import (
 
 
 def _log_probs(logits: np.ndarray, rows: RowInputs, slot: int) -> np.ndarray:
-    values = rows.arrays
     return processed_log_probs(
         logits,
-        temperature=float(values["temperature"][slot]),
-        top_k=int(values["top_k"][slot]),
-        top_p=float(values["top_p"][slot]),
-        min_p=float(values["min_p"][slot]),
+        temperature=float(rows.temperature[slot]),
+        top_k=int(rows.top_k[slot]),
+        top_p=float(rows.top_p[slot]),
+        min_p=float(rows.min_p[slot]),
     )
-
-
-def _is_hot(rows: RowInputs) -> np.ndarray:
-    return rows.arrays["temperature"] > 0
 
 
 def _log_probs_of(logits: np.ndarray, tokens: Sequence[int]) -> np.ndarray:
@@ -46,9 +41,36 @@ def _log_probs_of(logits: np.ndarray, tokens: Sequence[int]) -> np.ndarray:
     return picked - np.log(np.exp(shifted).sum(-1))
 
 
+class _Registers:
+    """The registers of every row, `[B]` int32 each; see `Registers`."""
+
+    def __init__(self, batch: int) -> None:
+        self.position, self.last, self.previous, self.budget = np.zeros((4, batch), np.int32)
+
+    def set(self, slot: int, registers: Registers) -> None:
+        """Makes a row stand where `registers` say."""
+        self.position[slot], self.last[slot] = registers.position, registers.last
+        self.previous[slot], self.budget[slot] = registers.previous, registers.budget
+
+    def advance(self, slot: int, tokens: tuple[int, ...]) -> None:
+        """Moves a row past the tokens that it commits."""
+        self.previous[slot] = tokens[-2] if len(tokens) > 1 else self.last[slot]
+        self.last[slot] = tokens[-1]
+        self.position[slot] += len(tokens)
+        self.budget[slot] -= len(tokens)
+
+
 @dataclass
 class _Draft:
-    """tokens `[B, G]`, log_q per sampling row and step, limit `[B]`, stopped `[B]`, runs."""
+    """The draft of every row.
+
+    Attributes:
+      tokens: `[B, G]` int32.
+      log_q: for each row, the distributions `[V]` from which its drafts were drawn.
+      limit: `[B]`, how many tokens the row drafts.
+      stopped: `[B]`, 1 where the router ended the draft.
+      steps: drafter runs.
+    """
 
     tokens: np.ndarray
     log_q: list[list[np.ndarray]]
@@ -63,19 +85,18 @@ class StepRounds:
     def __init__(self, executor: Steps, *, independent: bool) -> None:
         self._executor = executor
         self._independent = independent
-        self._registers = {name: np.zeros(executor.batch, np.int32) for name in REGISTERS}
+        self._registers = _Registers(executor.batch)
 
     def insert(self, row: PrefilledRow, slot: int, registers: Registers) -> None:
         """See `Rounds.insert`."""
         self._executor.insert(row, slot, registers)
-        for name, array in self._registers.items():
-            array[slot] = getattr(registers, name)
+        self._registers.set(slot, registers)
 
     def release(self, slot: int) -> None:
         """See `Rounds.release`."""
         self._executor.release(slot)
-        # An idle row runs along; from place 0 a block of any width ends inside the cache.
-        self._registers["budget"][slot] = self._registers["position"][slot] = 0
+        # An idle row runs along; from position 0 a block of any width ends inside the cache.
+        self._registers.budget[slot] = self._registers.position[slot] = 0
 
     def round(self, kind: RoundKind, rows: RowInputs) -> RoundResult:
         """See `Rounds.round`."""
@@ -83,18 +104,18 @@ class StepRounds:
             return self._drafter_alone(rows)
         draft = self._draft(kind, rows)
         state = self._registers
-        block = np.concatenate([state["last"][:, None], draft.tokens], 1)
-        logits = self._executor.primary_block(block, state["position"])
+        block = np.concatenate([state.last[:, None], draft.tokens], 1)
+        logits = self._executor.primary_block(block, state.position)
         result = self._empty(kind.gamma + 1, draft)
-        for slot in np.flatnonzero(state["budget"] > 0).tolist():
+        for slot in np.flatnonzero(state.budget > 0).tolist():
             self._commit(result, slot, self._verdict(slot, draft, logits[slot], rows), logits[slot])
         return result
 
     def _draft(self, kind: RoundKind, rows: RowInputs) -> _Draft:
         state = self._registers
-        batch = len(state["last"])
-        reserve = np.where(rows.arrays["rule"] == AcceptanceRule.STANDALONE, 0, 1)
-        limit = np.minimum(rows.arrays["max_draft"], state["budget"] - reserve)
+        batch = len(state.last)
+        reserve = np.where(rows.rule == AcceptanceRule.STANDALONE, 0, 1)
+        limit = np.minimum(rows.max_draft, state.budget - reserve)
         tokens = np.zeros((batch, kind.gamma), np.int32)
         limit = np.clip(limit, 0, kind.gamma)
         draft = _Draft(tokens, [[] for _ in range(batch)], limit, np.zeros(batch, np.int32))
@@ -107,27 +128,27 @@ class StepRounds:
         return draft
 
     def _catch_up(self) -> None:
-        """An independent drafter has not seen its last accepted draft yet."""
+        """Runs an independent drafter over its last accepted draft, which it has not seen yet."""
         state = self._registers
-        token = np.where(state["position"] > 0, state["previous"], state["last"])
-        self._executor.drafter_step(token[:, None], np.maximum(state["position"] - 1, 0))
+        token = np.where(state.position > 0, state.previous, state.last)
+        self._executor.drafter_step(token[:, None], np.maximum(state.position - 1, 0))
 
     def _draft_token(self, draft: _Draft, rows: RowInputs) -> np.ndarray:
         state, step = self._registers, draft.steps
-        token = draft.tokens[:, step - 1] if step else state["last"]
-        logits = self._executor.drafter_step(token[:, None], state["position"] + np.int32(step))
+        token = draft.tokens[:, step - 1] if step else state.last
+        logits = self._executor.drafter_step(token[:, None], state.position + np.int32(step))
         draft.tokens[:, step] = np.argmax(logits, -1)
-        for slot in np.flatnonzero((step < draft.limit) & _is_hot(rows)).tolist():
+        for slot in np.flatnonzero((step < draft.limit) & (rows.temperature > 0)).tolist():
             log_q = _log_probs(logits[slot], rows, slot)
-            place = int(state["position"][slot]) + 1 + step
-            draft.tokens[slot, step] = draw(log_q, rows.arrays["seed"][slot], place)
+            index = int(state.position[slot]) + 1 + step
+            draft.tokens[slot, step] = draw(log_q, rows.seed[slot], index)
             draft.log_q[slot].append(log_q)
         draft.steps += 1
         return logits
 
     def _consult_router(self, draft: _Draft, logits: np.ndarray, rows: RowInputs) -> None:
         predicted = self._executor.router(logits)
-        stop = (predicted < rows.arrays["tau"]) & (draft.steps < draft.limit)
+        stop = (predicted < rows.tau) & (draft.steps < draft.limit)
         draft.limit = np.where(stop, draft.steps, draft.limit)
         draft.stopped |= stop
 
@@ -135,24 +156,24 @@ class StepRounds:
         self, slot: int, draft: _Draft, logits: np.ndarray, rows: RowInputs
     ) -> tuple[int, ...]:
         drafts = draft.tokens[slot, : draft.limit[slot]].tolist()
-        rule = AcceptanceRule(int(rows.arrays["rule"][slot]))
-        if rows.arrays["temperature"][slot] == 0:
-            own = np.argmax(logits[: len(drafts) + 1], -1).tolist()
-            return judge_greedy(rule, drafts, own).tokens
+        rule = AcceptanceRule(int(rows.rule[slot]))
+        if rows.temperature[slot] == 0:
+            likeliest = np.argmax(logits[: len(drafts) + 1], -1).tolist()
+            return judge_greedy(rule, drafts, likeliest).tokens
         log_p = [_log_probs(row, rows, slot) for row in logits[: len(drafts) + 1]]
-        position = int(self._registers["position"][slot])
-        seed = rows.arrays["seed"][slot]
+        position = int(self._registers.position[slot])
+        seed = rows.seed[slot]
         return judge(rule, drafts, draft.log_q[slot], log_p, seed, position).tokens
 
     def _drafter_alone(self, rows: RowInputs) -> RoundResult:
         state = self._registers
-        logits = self._executor.drafter_step(state["last"][:, None], state["position"])
-        none = np.zeros(len(state["last"]), np.int32)
+        logits = self._executor.drafter_step(state.last[:, None], state.position)
+        none = np.zeros(len(state.last), np.int32)
         result = self._empty(1, _Draft(none[:, None], [], none, none, steps=1))
-        for slot in np.flatnonzero(state["budget"] > 0).tolist():
-            place = int(state["position"][slot]) + 1
+        for slot in np.flatnonzero(state.budget > 0).tolist():
+            index = int(state.position[slot]) + 1
             log_q = _log_probs(logits[slot], rows, slot)
-            token = draw(log_q, rows.arrays["seed"][slot], place)
+            token = draw(log_q, rows.seed[slot], index)
             self._commit(result, slot, (token,), logits[slot][None])
         return result
 
@@ -171,10 +192,7 @@ class StepRounds:
         self, result: RoundResult, slot: int, tokens: tuple[int, ...], logits: np.ndarray
     ) -> None:
         """Writes a row's tokens into `result` and moves its registers past them."""
-        count, state = len(tokens), self._registers
+        count = len(tokens)
         result.tokens[slot, :count], result.count[slot] = tokens, count
         result.logprob[slot, :count] = _log_probs_of(logits[:count], tokens)
-        state["previous"][slot] = tokens[-2] if count > 1 else state["last"][slot]
-        state["last"][slot] = tokens[-1]
-        state["position"][slot] += count
-        state["budget"][slot] -= count
+        self._registers.advance(slot, tokens)

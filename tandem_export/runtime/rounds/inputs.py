@@ -10,14 +10,25 @@ from tandem_export.contract import SAMPLING_INPUTS
 from tandem_export.runtime.request.params import SamplingParams
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RowInputs:
-    """The sampling inputs of a round by name, one entry a row; see `contract.SAMPLING_INPUTS`.
+    """The sampling inputs of a round, one entry a row; `contract.SAMPLING_INPUTS` has their dtypes.
 
     Never changed in place: a new object tells the executor to upload again.
     """
 
-    arrays: dict[str, np.ndarray]
+    temperature: np.ndarray
+    top_k: np.ndarray
+    top_p: np.ndarray
+    min_p: np.ndarray
+    seed: np.ndarray
+    rule: np.ndarray
+    max_draft: np.ndarray
+    tau: np.ndarray
+
+    def by_name(self) -> dict[str, np.ndarray]:
+        """Returns the arrays under the names of the graphs' inputs."""
+        return dict(vars(self))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,15 +43,18 @@ class RowSampling:
 
 def idle_rows(batch: int) -> RowInputs:
     """Returns the inputs of a batch in which every row is idle."""
-    return RowInputs({name: row.idle_array(batch) for name, row in SAMPLING_INPUTS.items()})
+    return RowInputs(**{name: row.idle_array(batch) for name, row in SAMPLING_INPUTS.items()})
 
 
 def with_row(rows: RowInputs, slot: int, row: RowSampling) -> RowInputs:
     """Returns `rows` with `slot` set to `row`."""
-    arrays = {name: array.copy() for name, array in rows.arrays.items()}
-    for name in ("temperature", "top_k", "top_p", "min_p"):
-        arrays[name][slot] = getattr(row.params, name)
-    arrays["rule"][slot] = row.params.graph_rule
-    arrays["max_draft"][slot], arrays["tau"][slot] = row.max_draft, row.tau
-    arrays["seed"][slot] = row.seed
-    return RowInputs(arrays)
+    changed = RowInputs(**{name: array.copy() for name, array in rows.by_name().items()})
+    changed.temperature[slot] = row.params.temperature
+    changed.top_k[slot] = row.params.top_k
+    changed.top_p[slot] = row.params.top_p
+    changed.min_p[slot] = row.params.min_p
+    changed.seed[slot] = row.seed
+    changed.rule[slot] = row.params.graph_rule
+    changed.max_draft[slot] = row.max_draft
+    changed.tau[slot] = row.tau
+    return changed

@@ -14,6 +14,7 @@ import jax
 from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionSpec
 
 from tandem_export.config import TandemConfig
+from tandem_export.contract import parse_cache_name, without_prefix
 from tandem_export.graphs import Graph, Shapes
 from tandem_export.sharding import split_axis, splits_heads
 
@@ -80,7 +81,8 @@ def _output_axis(leaf: Any, config: TandemConfig, chips: int) -> int | None:
 
 def _cache_axis(name: str, leaf: Any, config: TandemConfig, chips: int) -> int | None:
     """Caches `[B, K, S, H]` by their heads, those of a prefilled row too; the rest is whole."""
-    if len(leaf.shape) != 4:
+    cache = parse_cache_name(next(iter(without_prefix([name])), name))
+    if cache is None:
         return None
-    decoder = getattr(config, name.removeprefix("prefix.").split("_")[0])
+    decoder = config.primary if cache.model == "primary" else config.drafter
     return 1 if splits_heads(decoder, chips) else None

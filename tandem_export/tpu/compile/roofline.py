@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterable
 
 from tandem_export.bundle import GraphRecord, TensorSpec
+from tandem_export.contract import is_prefix
 from tandem_export.storage import numpy_dtype
 
 
@@ -31,7 +32,7 @@ def least_bytes(record: GraphRecord) -> int | None:
     if record.role == "generate":
         return None
     if record.role == "insert":
-        return 2 * spec_bytes(s for s in record.inputs if s.name.startswith("prefix."))
+        return 2 * spec_bytes(s for s in record.inputs if is_prefix(s.name))
     if record.role == "router":
         return ends + spec_bytes(s for s in record.params if s.name.startswith("router."))
     return ends + _of_runs(record)

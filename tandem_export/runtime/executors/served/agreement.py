@@ -7,13 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from tandem_export.bundle import GraphRecord, TensorSpec
+from tandem_export.contract import REGISTERS, STATELESS_ROLES
 from tandem_export.errors import ServingError
 from tandem_export.serving.protocol import Field, Model
 
-_STATELESS = ("generate", "router")
 _ONE = Field((1,), "int32")
 _EPOCH = {"epoch": Field((), "int32")}
-_REGISTERS = dict.fromkeys(("target", "position", "last", "previous", "budget"), _ONE)
+_REGISTERS = dict.fromkeys(("target", *REGISTERS), _ONE)
 
 
 def check_served(model: Model, names: Sequence[str], graphs: Iterable[GraphRecord]) -> None:
@@ -49,7 +49,7 @@ def _expected(graphs: Iterable[GraphRecord]) -> dict[str, tuple[dict, dict]]:
             wanted["insert"] = (session, _EPOCH)
             wanted["claim"] = ({"owner": _ONE}, {"slots": _ONE, **_EPOCH})
             wanted["release"] = ({"owner": _ONE}, _EPOCH)
-        elif graph.role in _STATELESS:
+        elif graph.role in STATELESS_ROLES:
             wanted[graph.name] = (_fields(graph.inputs), outputs)
         else:
             session = {"slots": Field((graph.batch,), "int32"), "owner": _ONE}

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from tandem_export.bundle import Bundle, GraphRecord
+from tandem_export.contract import REGISTERS, graph_name
 from tandem_export.errors import ServingError
 from tandem_export.runtime.executors.served.agreement import check_round, check_served
 from tandem_export.runtime.executors.served.history import Prompt, Row, blocks
@@ -76,7 +77,7 @@ class SessionExecutor:
 
     def warm_up(self, kinds: Sequence[RoundKind], *, steps: bool) -> None:
         """See `Steps.warm_up`; runs each signature once on the scratch slot."""
-        names = ["insert", *(f"prefill_b1_t{width}" for width in self._widths)]
+        names = ["insert", *(graph_name("prefill", 1, width=width) for width in self._widths)]
         for kind in kinds:
             graphs = round_graphs(self._bundle, self.batch, kind, steps=steps)
             names += [graph.name for graph in graphs]
@@ -116,7 +117,8 @@ class SessionExecutor:
     def round(self, kind: RoundKind, rows: RowInputs) -> RoundResult:
         """See `Rounds.round`."""
         graph = self._bundle.find(kind.role, batch=self.batch, gamma=kind.gamma)
-        sampling = {spec.name: rows.arrays[spec.name] for spec in graph.inputs}
+        by_name = rows.by_name()
+        sampling = {spec.name: by_name[spec.name] for spec in graph.inputs}
         out = self._recovering(lambda held: self._on_rows(held, graph.name, sampling))
         check_round(graph.name, out)
         for row, tokens, count in zip(self._rows, out["tokens"], out["count"], strict=True):
@@ -212,13 +214,13 @@ class SessionExecutor:
     def _stage(self, held: Held, prefix: Prompt) -> None:
         """Prefills the staging slot with the prompt."""
         for at, width in prefill_chunks(len(prefix.tokens), self._widths, self.cache):
-            self._chunk(held, f"prefill_b1_t{width}", prefix.tokens, at, width)
+            self._chunk(held, graph_name("prefill", 1, width=width), prefix.tokens, at, width)
         self._staged = prefix
 
     def _stage_answer(self, held: Held, row: Row) -> None:
         history, begin = row.history, len(row.prefix.tokens)
         for at, width in prefill_chunks(len(history) - begin, self._widths, self.cache - begin):
-            self._chunk(held, f"prefill_b1_t{width}", history, begin + at, width)
+            self._chunk(held, graph_name("prefill", 1, width=width), history, begin + at, width)
         block = next(
             (g for g in self._bundle.manifest.graphs if self._is_block(g, row.width)), None
         )
@@ -243,8 +245,7 @@ class SessionExecutor:
 
     def _put(self, held: Held, target: int, registers: Registers) -> None:
         """Copies the staging slot to `target` and sets its registers."""
-        names = ("position", "last", "previous", "budget")
-        values = {name: _ints([getattr(registers, name)]) for name in names}
+        values = {name: _ints([getattr(registers, name)]) for name in REGISTERS}
         self._session(held, "insert", [held.staging], values | {"target": _ints([target])})
 
 

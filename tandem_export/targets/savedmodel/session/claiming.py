@@ -7,7 +7,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
-from tandem_export.contract import REGISTERS, is_cache, prefix_name
+from tandem_export.contract import REGISTERS, Register, is_cache, prefix_name
 from tandem_export.graphs import Arrays, Graph
 from tandem_export.targets.savedmodel.session import preconditions as rules
 from tandem_export.targets.savedmodel.session.method import Method, ints
@@ -57,14 +57,14 @@ def claim(pool: Pool) -> Method:
         put = partial(jax.lax.dynamic_update_slice_in_dim, start_index=slot, axis=0)
         new = {
             "owner": put(state["owner"], owner),
-            "budget": put(state["budget"], jnp.zeros_like(owner)),
+            Register.BUDGET.value: put(state[Register.BUDGET], jnp.zeros_like(owner)),
         }
         return {"slots": slot[None]}, new
 
     return Method(
         name="claim",
         params=(),
-        state=("budget", "epoch", "owner"),
+        state=(Register.BUDGET.value, "epoch", "owner"),
         inputs={"owner": ints(1)},
         rules=own_rules,
         run=run,

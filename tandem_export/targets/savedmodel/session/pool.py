@@ -19,7 +19,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
-from tandem_export.contract import cache_length, is_cache, is_round
+from tandem_export.contract import Register, cache_length, is_cache, is_round
 from tandem_export.graphs import Arrays, Graph, Shapes
 
 # Slots and positions are checked before: none counts from the end, which is three operations.
@@ -121,7 +121,7 @@ def written_positions(graph: Graph, pool: Pool, inputs: Arrays, rows: Arrays) ->
     """
     assert graph.width is not None
     if is_round(graph.role):
-        return jnp.maximum(rows["position"] - 1, 0), min(graph.width + 1, pool.cache)
+        return jnp.maximum(rows[Register.POSITION] - 1, 0), min(graph.width + 1, pool.cache)
     return inputs["start"], graph.width
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from tandem_export.contract import SAMPLING_INPUTS, SamplingInput
+from tandem_export.contract import SAMPLING_INPUTS, Register, SamplingInput
 from tandem_export.graphs import Arrays, Graph
 from tandem_export.serving.protocol import NO_FREE_SLOT, NOT_HELD
 from tandem_export.targets.savedmodel.session.pool import Pool
@@ -102,7 +102,7 @@ def round_rules(graph: Graph, pool: Pool, state: Arrays, inputs: Arrays) -> list
     """Rules for a round: its sampling inputs, and room for its block in the cache."""
     assert graph.width is not None
     at = jnp.clip(inputs["slots"], 0, pool.scratch)
-    position, active = state["position"][at], state["budget"][at] > 0
+    position, active = state[Register.POSITION][at], state[Register.BUDGET][at] > 0
     last = pool.cache - graph.width
     full = f"the cache is full: a row's position must be at most {last}"
     return [Rule(full, active & (position > last), position), *sampling_rules(inputs)]
@@ -110,16 +110,16 @@ def round_rules(graph: Graph, pool: Pool, state: Arrays, inputs: Arrays) -> list
 
 def insert_rules(pool: Pool, state: Arrays, inputs: Arrays) -> list[Rule]:
     """Rules for the registers that a row starts with."""
-    target, owner, position = inputs["target"], inputs["owner"], inputs["position"]
+    target, owner, position = inputs["target"], inputs["owner"], inputs[Register.POSITION]
     held = state["owner"][jnp.clip(target, 0, pool.scratch)] == owner
     room = pool.cache - 1 - position
-    budget = inputs["budget"]
+    budget = inputs[Register.BUDGET]
     return [
         within("target", target, 0, pool.scratch),
         Rule(NOT_HELD.replace("slots", "target", 1), (target != pool.scratch) & ~held, target),
-        within("position", position, 0, pool.cache - 1),
-        within("last", inputs["last"], 0, pool.vocab_size - 1),
-        within("previous", inputs["previous"], 0, pool.vocab_size - 1),
+        within(Register.POSITION, position, 0, pool.cache - 1),
+        within(Register.LAST, inputs[Register.LAST], 0, pool.vocab_size - 1),
+        within(Register.PREVIOUS, inputs[Register.PREVIOUS], 0, pool.vocab_size - 1),
         Rule(
             f"`budget` must be at least 0, and position + 1 + budget at most {pool.cache}",
             ~((budget >= 0) & (budget <= room)),
