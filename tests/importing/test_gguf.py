@@ -118,9 +118,9 @@ def test_yarn_and_what_is_rotated(tmp_path: Path) -> None:
         "rope.scaling.type": "yarn",
         "rope.scaling.factor": 4.0,
         "context_length": 64,
-        "rope.dimension_count": 4,
     }
-    path = files.gguf_file(tmp_path / "model.gguf", "gemma2", **changed)
+    partial: dict[str, Any] = changed | {"rope.dimension_count": 4}
+    path = files.gguf_file(tmp_path / "model.gguf", "gemma2", **partial)
     rope = read_source(str(path), "primary").config.rope
     assert (rope.scaling, rope.factor, rope.rotary_size) == ("yarn", 4.0, 4)
     assert rope.original_positions == 64 and rope.attention_factor == 1 + 0.1 * math.log(4)

@@ -15,7 +15,7 @@ from tandem_export.storage.folders import replace_folder, staging
 BUILDER = """
 import sys, time
 from pathlib import Path
-from tandem_export.folders import staging
+from tandem_export.storage.folders import staging
 with staging(Path(sys.argv[1])) as folder:
     (folder / "half").write_text("half")
     print(folder.name, flush=True)
@@ -78,7 +78,7 @@ def test_a_folder_is_replaced(
 DIES = """
 import os, sys
 from pathlib import Path
-from tandem_export import folders
+from tandem_export.storage import folders
 folders._remove = lambda folder: os._exit(7)
 folders.replace_folder(Path(sys.argv[1]), Path(sys.argv[2]))
 """

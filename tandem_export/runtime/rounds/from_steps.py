@@ -52,7 +52,7 @@ class _Registers:
         self.position[slot], self.last[slot] = registers.position, registers.last
         self.previous[slot], self.budget[slot] = registers.previous, registers.budget
 
-    def advance(self, slot: int, tokens: tuple[int, ...]) -> None:
+    def advance(self, slot: int, tokens: Sequence[int]) -> None:
         """Moves a row past the tokens that it commits."""
         self.previous[slot] = tokens[-2] if len(tokens) > 1 else self.last[slot]
         self.last[slot] = tokens[-1]

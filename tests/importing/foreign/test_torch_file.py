@@ -12,7 +12,7 @@ import pytest
 from tandem_export.errors import CheckpointError
 from tandem_export.importing.foreign.torch_file import read_torch
 
-FILES = Path(__file__).parent / "torch_files"
+FILES = Path(__file__).parents[1] / "torch_files"
 
 
 def values(path: Path) -> dict[str, np.ndarray]:

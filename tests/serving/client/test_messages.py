@@ -90,7 +90,7 @@ def test_another_dtype_is_another_model() -> None:
 def test_a_client_loads_no_engine() -> None:
     program = """
 import sys, numpy as np
-import tandem_export.runtime.executors.tf_serving
+import tandem_export.runtime.executors.served.remote
 from tandem_export.serving import connect, ClientOptions, Interrupted
 for address in ("grpc://localhost:1", "http://localhost:1"):
     try:

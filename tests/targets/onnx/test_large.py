@@ -81,5 +81,6 @@ def _run(store: Path) -> np.ndarray:
     record = graph_record(GRAPH, files=files, difference=None)
     arrays = {"tokens": np.array([[0, LAST]], np.int32), "logits": np.zeros((2, WIDTH), np.float32)}
     assert set(map_weights(store)) == set(SHAPES)
-    OnnxRuntime(Bundle(path=store.parent, manifest=manifest()), threads=1).load(record, arrays)()
+    bundle = Bundle(path=store.parent, manifest=manifest(graphs=(record,)))
+    OnnxRuntime(bundle, threads=1).load(record, arrays)()
     return arrays["logits"]
