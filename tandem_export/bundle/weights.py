@@ -49,11 +49,41 @@ def forget_pages(tensor: Any) -> None:
 
     The array stays what it is: a page that is read again comes from the file.
     """
+    source = _mapping_behind(tensor)
+    if source is not None and hasattr(mmap, "MADV_DONTNEED"):
+        source.madvise(mmap.MADV_DONTNEED)
+
+
+def _mapping_behind(tensor: Any) -> mmap.mmap | None:
     while isinstance(tensor, np.ndarray):
         tensor = tensor.base
     source = tensor.obj if isinstance(tensor, memoryview) else tensor
-    if isinstance(source, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
-        source.madvise(mmap.MADV_DONTNEED)
+    return source if isinstance(source, mmap.mmap) else None
+
+
+class MappedFile:
+    """The weight file behind mapped tensors: whether it is still as long as when it was mapped.
+
+    A read past the end of a file that somebody cut ends the process with SIGBUS. An engine asks
+    before each prompt; between that and the end of the answer nothing can be had.
+    """
+
+    def __init__(self, tensors: Mapping[str, np.ndarray]) -> None:
+        """Finds the file; tensors that are not mapped are always good."""
+        behind = (_mapping_behind(tensor) for tensor in tensors.values())
+        self._mapping = next((one for one in behind if one is not None), None)
+
+    def check(self) -> None:
+        """Compares the lengths; nothing of the file is read.
+
+        Raises:
+          BundleError: the file was cut.
+        """
+        if self._mapping is None or self._mapping.size() >= len(self._mapping):
+            return
+        rule = f"{WEIGHTS} must keep its {len(self._mapping)} bytes while an engine uses it"
+        hint = "Build the bundle anew, or copy it, then load it again; builds replace whole folders"
+        raise BundleError(f"{rule}; it was cut in place. Got: {self._mapping.size()}. {hint}.")
 
 
 def _stored(name: str, own: np.dtype, dtype: str | None) -> np.dtype:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import os
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -74,14 +75,16 @@ class Engine:
         self._steps = StepRounds(executor, independent=independent)
         self._fused = executor.rounds
         self._busy = threading.Lock()
+        self._process = os.getpid()
         self._interrupts = Interrupts()
 
     def warm_up(self, params: SamplingParams) -> None:
         """Compiles what requests like `params` need, so that none of them waits for it.
 
         Raises:
-          RequestError: the bundle has no graph for them.
+          RequestError: the bundle has no graph for them, or this is a forked child.
         """
+        self._check_process()
         kind, _ = round_kind(params, self.limits)
         self.executor.warm_up([kind], steps=self._rounds(kind) is self._steps)
 
@@ -141,6 +144,12 @@ class Engine:
             for sample in steps:
                 yield sample.delta()
 
+    def _check_process(self) -> None:
+        if os.getpid() != self._process:
+            rule = "an engine answers in the process that loaded it: a fork has none of its threads"
+            hint = 'Load it in the child, started by multiprocessing.get_context("spawn")'
+            raise RequestError(f"{rule}. Got: a child of process {self._process}. {hint}.")
+
     def _admit(
         self,
         prompts: Prompts,
@@ -148,6 +157,7 @@ class Engine:
         *,
         stream: bool,
     ) -> list[Sample]:
+        self._check_process()
         whole = [prompts] if isinstance(prompts, str) else list(prompts)
         one = SamplingParams() if params is None else params
         each = [one] * len(whole) if isinstance(one, SamplingParams) else list(one)

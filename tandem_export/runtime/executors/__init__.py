@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Collection
 from importlib.util import find_spec
 from pathlib import Path
@@ -48,6 +49,9 @@ _DETAILS = {
         "bfloat16": {"precision": "bfloat16"},
     },
 }
+
+# Engines whose threads are the process's -> the process that started them.
+_STARTED: dict[str, int] = {}
 
 
 # executor -> the package that it needs, the best first
@@ -118,12 +122,14 @@ def make_executor(
 
     Raises:
       BundleError: the bundle has no graphs in the form that it runs.
-      ConfigError: an unknown name or detail, or an engine that is not installed.
+      ConfigError: an unknown name or detail, an engine that is not installed, or one that the
+        process that forked this one has started.
       ServingError: a server does not answer, or serves another model.
     """
     form = form_of(name)
     kind, _, detail = name.partition(":")
     own = bundle.in_form(form)
+    _check_not_forked(kind)
     try:
         if kind == "onnxruntime":
             from tandem_export.runtime.executors.host.onnxruntime import onnxruntime_executor
@@ -147,6 +153,16 @@ def make_executor(
         hint = f"Install it: pip install 'tandem-export[{_EXTRAS[kind]}]'"
         raise ConfigError(f"executor {kind!r} needs the package {error.name!r}. {hint}") from error
     return JaxExecutor(own, batch=batch, compilation_cache=compilation_cache)
+
+
+def _check_not_forked(kind: str) -> None:
+    started = _STARTED.setdefault(kind, os.getpid())
+    if kind in ("jax", "tensorflow") and started != os.getpid():
+        rule = (
+            f"executor {kind!r} cannot be loaded in a forked child of a process that has loaded it"
+        )
+        hint = 'its threads are not in the child. Start it by multiprocessing.get_context("spawn")'
+        raise ConfigError(f"{rule}. Got: a child of process {started}; {hint}.")
 
 
 def _details(name: str) -> dict[str, Any]:

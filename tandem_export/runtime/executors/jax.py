@@ -16,6 +16,7 @@ from jax import export
 from jax.stages import Compiled, Lowered
 
 from tandem_export.bundle import Bundle, GraphRecord, TensorSpec
+from tandem_export.bundle.weights import MappedFile
 from tandem_export.contract import REGISTERS, Register, is_prefix, prefix_name, without_prefix
 from tandem_export.errors import BundleError
 from tandem_export.runtime.executors.caching import use_compilation_cache
@@ -163,6 +164,8 @@ class JaxExecutor:
         mine = [g for g in graphs if g.batch == self.batch or g.role == "prefill"]
         names = {spec.name for graph in mine for spec in graph.params}
         host = self._bundle.weights()
+        # The CPU's arrays lie in the mapped file; other devices have copies.
+        self._file = MappedFile(host if jax.default_backend() == "cpu" else {})
         return {name: jax.device_put(host[name]) for name in sorted(names)}
 
     @property
@@ -190,6 +193,7 @@ class JaxExecutor:
 
     def _load(self, graph: GraphRecord) -> _Loaded:
         if graph.name not in self._loaded:
+            self._file.check()
             exported, args = read_export(self._bundle, graph)
             lowered = jax.jit(exported.call, donate_argnums=(1,)).lower(*args)
             options = compiler_options(self._bundle, graph.name, jax.default_backend())
@@ -210,6 +214,7 @@ class JaxExecutor:
 
     def prefill(self, tokens: Sequence[int]) -> _Row:
         """See `Steps.prefill`; chunks have the widths of the bundle's prompt buckets."""
+        self._file.check()
         start = time.perf_counter()
         row = _zeros([spec for spec in self._insert.inputs if is_prefix(spec.name)])
         state = {name: row[prefix_name(name)] for name in without_prefix(row)}

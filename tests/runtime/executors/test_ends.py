@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import gc
+import os
 import random
+import shutil
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +19,7 @@ from typing import Any
 import pytest
 
 import tandem_export
+from tandem_export.errors import BundleError
 from tandem_export.runtime import Engine, SamplingParams
 from tests.onnx_bundles import shared_bundle
 
@@ -120,3 +124,66 @@ def test_a_broken_call_leaves_nothing_on_the_device(ctrl_c: Callable[[], None]) 
             answers(own)
     gc.collect()
     assert len(jax.live_arrays()) <= before
+
+
+@pytest.mark.parametrize("executor", ["jax", "onnxruntime"])
+def test_weights_that_are_cut_in_place_are_an_error(executor: str, tmp_path: Path) -> None:
+    path = shutil.copytree(shared_bundle("tandem", "stablehlo", "onnx").path, tmp_path / "bundle")
+    own = tandem_export.load(path, executor=executor, modes=("speed",), threads=1)
+    answers(own)
+    size = (path / "weights.safetensors").stat().st_size
+    os.truncate(path / "weights.safetensors", size - 64)
+    rule = f"weights.safetensors must keep its {size} bytes while an engine uses it"
+    with pytest.raises(BundleError, match=f"{rule}; it was cut in place. Got: {size - 64}"):
+        answers(own)
+    with pytest.raises(BundleError, match=rule):
+        own.warm_up(SamplingParams(mode="primary"))
+
+
+def test_a_bundle_that_is_replaced_leaves_its_engine_alone(tmp_path: Path) -> None:
+    path = shutil.copytree(shared_bundle("tandem", "stablehlo", "onnx").path, tmp_path / "bundle")
+    own = tandem_export.load(path, modes=("speed",))
+    want = answers(own)
+    shutil.rmtree(path)
+    assert answers(own) == want
+
+
+FORKS = """
+import os, sys, warnings
+import tandem_export
+from tandem_export.errors import TandemError
+
+warnings.simplefilter("ignore")  # jax warns of every fork
+executor = sys.argv[2]
+own = tandem_export.load(sys.argv[1], executor=executor, modes=("speed",))
+short = tandem_export.SamplingParams(max_new_tokens=8)
+want = own.generate([[3]], short)[0].tokens
+child = os.fork()
+if child == 0:
+    for action in (
+        lambda: own.generate([[3]], short),
+        lambda: tandem_export.load(sys.argv[1], executor=executor, modes=("speed",)),
+    ):
+        try:
+            action()
+            print("no error", flush=True)
+        except TandemError as error:
+            print(type(error).__name__, error, flush=True)
+    os._exit(0)
+os.waitpid(child, 0)
+assert own.generate([[3]], short)[0].tokens == want
+"""
+
+
+@pytest.mark.parametrize(
+    ("executor", "load"),
+    [("jax", "ConfigError executor 'jax' cannot"), ("onnxruntime", "no error")],
+)
+def test_a_forked_child_is_told_so_and_does_not_hang(executor: str, load: str) -> None:
+    path = shared_bundle("tandem", "stablehlo", "onnx").path
+    command = [sys.executable, "-c", FORKS, str(path), executor]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    assert ended.returncode == 0, ended.stderr
+    first, second = ended.stdout.splitlines()
+    assert first.startswith("RequestError an engine answers in the process that loaded it: a fork")
+    assert second.startswith(load)

@@ -11,6 +11,7 @@ from typing import Protocol
 import numpy as np
 
 from tandem_export.bundle import Bundle, GraphRecord
+from tandem_export.bundle.weights import MappedFile
 from tandem_export.contract import ModelName
 from tandem_export.errors import ConfigError
 from tandem_export.runtime.executors.host.cache import HostCache, make_caches
@@ -66,6 +67,7 @@ class HostExecutor:
         """
         self.batch, self.counters = batch, Counters()
         self._bundle, self._backend = bundle, backend
+        self._file = MappedFile(bundle.weights())
         block = bundle.find("primary_block", batch=batch, width=1)
         self.cache = cache_of(block)
         check_room(block.name, block.state)
@@ -96,6 +98,7 @@ class HostExecutor:
 
     def _load(self, graph: GraphRecord, caches: Mapping[ModelName, HostCache]) -> _Step:
         if graph.name not in self._steps:
+            self._file.check()
             self._steps[graph.name] = self._bind(graph, caches)
             self.counters.compilations += 1
         return self._steps[graph.name]
@@ -124,6 +127,7 @@ class HostExecutor:
 
     def prefill(self, tokens: Sequence[int]) -> _Row:
         """See `Steps.prefill`; the prefix is a copy of the rows that the prompt fills."""
+        self._file.check()
         count = len(tokens) - 1
         for at, width in prefill_chunks(count, tuple(self._prefills), self.cache):
             own = tokens[at : min(at + width, count)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import weakref
 from collections.abc import Mapping
@@ -39,7 +40,7 @@ class Slots:
         self._held: Held | None = None
         # Owners whose slots have to be freed; shared with the finalizer.
         self._owners: list[int] = []
-        self._finalizer = weakref.finalize(self, _free_if_there, model, self._owners)
+        self._finalizer = weakref.finalize(self, _free_if_there, model, self._owners, os.getpid())
 
     @property
     def held(self) -> Held | None:
@@ -95,7 +96,9 @@ def _free(model: Model, owners: list[int]) -> None:
         owners.pop()
 
 
-def _free_if_there(model: Model, owners: list[int]) -> None:
+def _free_if_there(model: Model, owners: list[int], process: int) -> None:
+    if os.getpid() != process:
+        return  # a forked child ends; the slots are its parent's
     # A server that cannot be asked any more is left alone: nobody waits for an answer here.
     with suppress(ServingError):
         _free(model, owners)
