@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from click.core import ParameterSource
 
 from tandem_export.cli.choices import EXECUTOR
+
+if TYPE_CHECKING:
+    from tandem_export.runtime.executors import ExecutorSpec
 
 JSON, DEBUG, COMMAND = "tandem_export.json", "tandem_export.debug", "tandem_export.command"
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -79,11 +82,11 @@ def running(function: Function) -> Function:
     return executor(threads(cache(expired(function))))
 
 
-def pick_executor(bundle: Path, executor: str | None) -> str:
-    """Returns `executor`, or one that the bundle has graphs for."""
-    from tandem_export.runtime.executors import default_executor
+def pick_executor(bundle: Path, executor: str | None) -> ExecutorSpec:
+    """Returns what `executor` names, or else one that the bundle has graphs for."""
+    from tandem_export.runtime.executors import ExecutorSpec, default_executor
 
-    return executor or default_executor(bundle)
+    return default_executor(bundle) if executor is None else ExecutorSpec.parse(executor)
 
 
 def prompts_file(function: Function) -> Function:

@@ -16,6 +16,7 @@ from tandem_export.bundle import open_bundle
 from tandem_export.data.prompts import Prompt, encode_prompts
 from tandem_export.measure.process.footprint import ProcessCost, measure_cost
 from tandem_export.runtime import Engine, SamplingParams, load
+from tandem_export.runtime.executors import ExecutorSpec
 
 Progress = Callable[[int, int, str], None]
 
@@ -58,7 +59,7 @@ class ExecutorComparison:
 
 def bench_executors(
     path: str | Path,
-    executors: Sequence[str],
+    executors: Sequence[ExecutorSpec | str],
     *,
     prompts: Sequence[Prompt] | None = None,
     count: int = 4,
@@ -85,18 +86,19 @@ def bench_executors(
       RequestError: prompts that the bundle cannot serve.
     """
     report = progress or (lambda done, total, what: None)
+    specs = tuple(dict.fromkeys(ExecutorSpec.parse(e, what="executors") for e in executors))
     lines: list[ExecutorLine] = []
     for batch in open_bundle(path, allow_expired=True).manifest.options["batch"]:
-        engines = {name: _load(path, name, batch, threads) for name in executors}
+        engines = {str(spec): _load(path, spec, batch, threads) for spec in specs}
         limits = next(iter(engines.values())).limits
         room = limits.cache - max_new_tokens - limits.gamma
         ids = encode_prompts(open_bundle(path), prompts, count=count, room=room) * batch
         lines += _alternate(engines, ids, max_new_tokens, repetitions, report)
-    costs = tuple(measure_cost(path, name, threads) for name in executors)
+    costs = tuple(measure_cost(path, spec, threads) for spec in specs)
     return ExecutorComparison(lines=tuple(lines), costs=costs)
 
 
-def _load(path: str | Path, executor: str, batch: int, threads: int | None) -> Engine:
+def _load(path: str | Path, executor: ExecutorSpec, batch: int, threads: int | None) -> Engine:
     return load(path, executor=executor, batch=batch, threads=threads, allow_expired=True)
 
 

@@ -12,7 +12,7 @@ from tandem_export.bundle import Bundle
 from tandem_export.parity.recording import Recorder
 from tandem_export.parity.trace import Trace
 from tandem_export.runtime import Engine, Limits, Result, SamplingParams
-from tandem_export.runtime.executors import make_executor
+from tandem_export.runtime.executors import ExecutorSpec, make_executor
 
 Prompts = Sequence[tuple[int, ...]]
 DRIVERS = {"steps": "single steps", "fused": "fused rounds"}
@@ -27,7 +27,7 @@ class Subject:
         limits: Limits,
         *,
         name: str,
-        executor: str = "jax",
+        executor: ExecutorSpec | str = "jax",
         compilation_cache: str | Path | None = None,
         threads: int | None = None,
     ) -> None:

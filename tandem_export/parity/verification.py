@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from tandem_export.bundle import Bundle, open_bundle
@@ -17,7 +18,7 @@ from tandem_export.parity.report import Check, Report, merge
 from tandem_export.parity.requests import GREEDY, GUMBEL
 from tandem_export.parity.subject import Prompts, Subject, with_random_drafter
 from tandem_export.runtime import Limits, batches_of, limits_of
-from tandem_export.runtime.executors import form_of
+from tandem_export.runtime.executors import ExecutorSpec
 
 # Calls finished, calls in all, what comes next.
 Progress = Callable[[int, int, str], None]
@@ -45,8 +46,8 @@ class VerifyOptions:
     batch: tuple[int, ...] = ()
     gamma: tuple[int, ...] = ()
     samples: int = 4000
-    executor: str = "jax"
-    reference: str | None = None
+    executor: ExecutorSpec | str = "jax"
+    reference: ExecutorSpec | str | None = None
     threads: int | None = None
     compilation_cache: str | Path | None = None
     allow_expired: bool = False
@@ -56,6 +57,18 @@ class VerifyOptions:
             if getattr(self, name) < low:
                 got = getattr(self, name)
                 raise ConfigError(f"`{name}` must be at least {low}. Got: {got}")
+        _ = self.spec, self.reference_spec
+
+    @cached_property
+    def spec(self) -> ExecutorSpec:
+        """What `executor` names."""
+        return ExecutorSpec.parse(self.executor)
+
+    @cached_property
+    def reference_spec(self) -> ExecutorSpec | None:
+        """What `reference` names."""
+        named = self.reference
+        return None if named is None else ExecutorSpec.parse(named, what="reference")
 
 
 def verify(
@@ -82,7 +95,7 @@ def verify(
     asked = options or VerifyOptions()
     whole = open_bundle(path, allow_expired=asked.allow_expired)
     checks = tuple(_checks(whole, asked, prompts, progress or _silent))
-    bundle = whole.in_form(form_of(asked.executor))
+    bundle = whole.in_form(asked.spec.form)
     return Report(
         bundle=bundle.manifest.name,
         parity=_parity(bundle),
@@ -105,7 +118,7 @@ def _parity(bundle: Bundle) -> str:
 def _checks(
     whole: Bundle, options: VerifyOptions, prompts: Sequence[Prompt] | None, progress: Progress
 ) -> Iterator[Check]:
-    bundle = whole.in_form(form_of(options.executor))
+    bundle = whole.in_form(options.spec.form)
     every = [limits_of(bundle, batch) for batch in _batches(bundle, options)]
     gammas = [_chosen("gamma", options.gamma, set(own.gammas["round"]) - {0}) for own in every]
     room = every[0].cache - options.max_new_tokens - max(map(max, gammas))
@@ -144,19 +157,19 @@ def _chosen(name: str, asked: Sequence[int], have: set[int]) -> list[int]:
 
 def _subjects(bundle: Bundle, limits: Limits, options: VerifyOptions) -> list[Subject]:
     both = {"own drafter": bundle, "random drafter": with_random_drafter(bundle)}
-    return [_subject(own, limits, options, name, options.executor) for name, own in both.items()]
+    return [_subject(own, limits, options, name, options.spec) for name, own in both.items()]
 
 
 def _subject(
-    bundle: Bundle, limits: Limits, options: VerifyOptions, name: str, executor: str
+    bundle: Bundle, limits: Limits, options: VerifyOptions, name: str, executor: ExecutorSpec
 ) -> Subject:
     return Subject(
-        bundle.in_form(form_of(executor)),
+        bundle.in_form(executor.form),
         limits,
         name=name,
         executor=executor,
         compilation_cache=options.compilation_cache,
-        threads=options.threads if executor == options.executor else None,
+        threads=options.threads if executor == options.spec else None,
     )
 
 
@@ -165,14 +178,14 @@ def _comparison(
 ) -> Callable[[int], Iterator[Check]]:
     """What is compared at one gamma, for the level that the graphs claim."""
     longest = options.max_new_tokens
-    bundle = whole.in_form(form_of(options.executor))
+    bundle = whole.in_form(options.spec.form)
     if _parity(bundle) == "P0" and options.reference is None:
         return lambda gamma: (
             check
             for sampling in (GREEDY, GUMBEL)
             for check in check_exact(subjects, gamma, sampling, prompts, max_new_tokens=longest)
         )
-    other = options.reference
+    other = options.reference_spec
     limits = subjects[0].limits
     alone = _subject(whole, limits, options, "reference", other) if other else subjects[0]
     reference = primary_alone(alone, prompts, longest)

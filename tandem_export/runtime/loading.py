@@ -10,7 +10,7 @@ from tokenizers import Tokenizer
 from tandem_export.bundle import Bundle, open_bundle
 from tandem_export.errors import BundleError, ConfigError
 from tandem_export.runtime.engine import Engine
-from tandem_export.runtime.executors import form_of, make_executor
+from tandem_export.runtime.executors import ExecutorSpec, make_executor
 from tandem_export.runtime.request.chat import ChatTemplate
 from tandem_export.runtime.request.params import Mode, SamplingParams
 from tandem_export.runtime.rounds.buckets import batches_of, limits_of
@@ -21,7 +21,7 @@ from tandem_export.storage import load_tokenizer, read_text
 def load(
     path: str | Path,
     *,
-    executor: str = "jax",
+    executor: ExecutorSpec | str = "jax",
     batch: int | None = None,
     gamma: int | None = None,
     driver: str = "fused",
@@ -37,7 +37,8 @@ def load(
     Args:
       path: the bundle's folder.
       executor: which engine runs the graphs: `jax`, `onnxruntime`, `openvino`, `tensorflow`, or
-        `tf-serving:ADDRESS`; see `make_executor` for `:mapped` and `:bfloat16`.
+        `tf-serving:ADDRESS`. `onnxruntime:mapped` and `openvino:mapped` hold no copy of the
+        weights; `openvino:bfloat16` computes in bfloat16; `openvino:bfloat16+mapped` is both.
       batch: slots, one of the bundle's batch buckets; None is the smallest.
       gamma: the default longest draft; None is the largest bucket up to 5.
       driver: `fused`, or `steps` to run each round step by step: for debugging, and what executors
@@ -57,11 +58,12 @@ def load(
       ConfigError: an unknown executor, driver or batch.
       RequestError: a mode or gamma that the bundle has no graph for.
     """
+    spec = ExecutorSpec.parse(executor)
     bundle = open_bundle(path, allow_expired=allow_expired, verify_key=verify_key)
-    bundle = bundle.in_form(form_of(executor))
+    bundle = bundle.in_form(spec.form)
     slots = _batch(bundle, batch)
     runner = make_executor(
-        executor,
+        spec,
         bundle,
         batch=slots,
         compilation_cache=compilation_cache,

@@ -10,9 +10,12 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tandem_export.measure.process.process import run_module
+
+if TYPE_CHECKING:  # importing it is part of what is measured
+    from tandem_export.runtime.executors import ExecutorSpec
 
 _MIB = 2**20
 
@@ -40,14 +43,16 @@ class ProcessCost:
     weights: float
 
 
-def measure_cost(path: str | Path, executor: str, threads: int | None = None) -> ProcessCost:
+def measure_cost(
+    path: str | Path, executor: ExecutorSpec, threads: int | None = None
+) -> ProcessCost:
     """Loads the bundle in a new process. Needs Linux, for its figures of memory.
 
     Raises:
       BundleError: it cannot be loaded there; the text is that process's last line.
     """
     module = "tandem_export.measure.process.footprint"
-    return ProcessCost(**json.loads(run_module(module, path, executor, json.dumps(threads))))
+    return ProcessCost(**json.loads(run_module(module, path, str(executor), json.dumps(threads))))
 
 
 def _own_cost(path: str, executor: str, threads: int | None) -> dict[str, Any]:

@@ -12,8 +12,12 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tandem_export.measure.process.process import run_module
+
+if TYPE_CHECKING:  # importing it is part of what is measured
+    from tandem_export.runtime.executors import ExecutorSpec
 
 _MODULE = "tandem_export.measure.process.startup"
 
@@ -26,14 +30,16 @@ class Startup:
     warm_seconds: float
 
 
-def measure_startup(bundle: str | Path, prompt: Sequence[int], *, executor: str = "jax") -> Startup:
+def measure_startup(
+    bundle: str | Path, prompt: Sequence[int], *, executor: ExecutorSpec | str = "jax"
+) -> Startup:
     """Starts two processes that share a compilation cache which is empty at first.
 
     Raises:
       BundleError: the bundle cannot be loaded there; the text is that process's last line.
     """
     with tempfile.TemporaryDirectory() as cache:
-        arguments = (cache, json.dumps(list(prompt)), executor)
+        arguments = (cache, json.dumps(list(prompt)), str(executor))
         seconds = [float(run_module(_MODULE, bundle, *arguments)) for _ in range(2)]
     return Startup(cold_seconds=seconds[0], warm_seconds=seconds[1])
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
 from tandem_export.errors import ConfigError
 from tandem_export.runtime import Limits, SamplingParams
+from tandem_export.runtime.executors import ExecutorSpec
 from tandem_export.runtime.request.params import Mode
 
 Family = Literal["primary", "speed", "router", "standalone", "baseline"]
@@ -44,7 +46,7 @@ class BenchOptions:
     tau: tuple[float, ...] = (0.3, 0.5, 0.7)
     families: tuple[Family, ...] = FAMILIES
     startup: bool = True
-    executor: str = "jax"
+    executor: ExecutorSpec | str = "jax"
     threads: int | None = None
     compilation_cache: str | Path | None = None
     allow_expired: bool = False
@@ -56,6 +58,12 @@ class BenchOptions:
         unknown = sorted(set(self.families) - set(FAMILIES))
         if unknown:
             raise ConfigError(f"`families` must be from {FAMILIES}. Got: {unknown[0]!r}")
+        _ = self.spec
+
+    @cached_property
+    def spec(self) -> ExecutorSpec:
+        """What `executor` names."""
+        return ExecutorSpec.parse(self.executor)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,6 @@ from tandem_export.measure.process.startup import measure_startup
 from tandem_export.measure.speed.candidates import BenchOptions, Candidate, candidates
 from tandem_export.measure.speed.report import Comparison, Measurement, Table, table
 from tandem_export.runtime import Engine, Limits, batches_of, load
-from tandem_export.runtime.executors import form_of
 from tandem_export.runtime.request.admission import round_kind
 
 # Turns finished, turns in all, what comes next.
@@ -46,7 +45,7 @@ def bench(
     """
     asked = options or BenchOptions()
     bundle = open_bundle(path, allow_expired=asked.allow_expired)
-    bundle = bundle.in_form(form_of(asked.executor))
+    bundle = bundle.in_form(asked.spec.form)
     other = None if baseline is None else _open_baseline(baseline, bundle, asked)
     report = progress or _silent
     bundles = {"own": bundle} | ({} if other is None else {"baseline": other})
@@ -55,7 +54,7 @@ def bench(
         engines = {side: _engine(of, batch, asked) for side, of in bundles.items()}
         ids = _encode(bundle, engines["own"], prompts, asked)
         tables.append(_alternate(bundles, engines, ids, asked, report))
-    startup = measure_startup(path, ids[0], executor=asked.executor) if asked.startup else None
+    startup = measure_startup(path, ids[0], executor=asked.spec) if asked.startup else None
     return Comparison(
         bundle=bundle.manifest.name,
         baseline=None if other is None else other.manifest.name,
@@ -71,12 +70,13 @@ def _silent(done: int, total: int, what: str) -> None:
 
 def _plain(options: BenchOptions) -> dict[str, Any]:
     values = dataclasses.asdict(options)
-    return values | {"compilation_cache": options.compilation_cache is not None}
+    cached = options.compilation_cache is not None
+    return values | {"executor": str(options.spec), "compilation_cache": cached}
 
 
 def _open_baseline(path: str | Path, bundle: Bundle, options: BenchOptions) -> Bundle:
     other = open_bundle(path, allow_expired=options.allow_expired)
-    other = other.in_form(form_of(options.executor))
+    other = other.in_form(options.spec.form)
     size, own = other.manifest.model.vocab_size, bundle.manifest.model.vocab_size
     if size != own:
         raise ConfigError(f"`baseline` must have the bundle's vocabulary, {own}. Got: {size}")
@@ -94,7 +94,7 @@ def _batches(bundle: Bundle, options: BenchOptions) -> list[int]:
 def _engine(bundle: Bundle, batch: int, options: BenchOptions) -> Engine:
     return load(
         bundle.path,
-        executor=options.executor,
+        executor=options.spec,
         batch=batch,
         modes=(),
         compilation_cache=options.compilation_cache,
@@ -141,7 +141,7 @@ def _empty_call(
     bundle: Bundle, limits: Limits, candidate: Candidate, options: BenchOptions
 ) -> Callable[[], float] | None:
     """Of one fused round; only jax's calls can be measured apart from their graphs."""
-    if options.executor != "jax":
+    if options.spec.engine != "jax":
         return None
     from tandem_export.measure.speed.calls import empty_call
 

@@ -10,7 +10,7 @@ from typing import Any
 from tandem_export.errors import ConfigError
 from tandem_export.graphs import BuildOptions
 from tandem_export.runtime import SamplingParams
-from tandem_export.runtime.executors import form_of
+from tandem_export.runtime.executors import ExecutorSpec
 from tandem_export.serving import ClientOptions
 from tandem_export.serving.client.client import connect
 from tandem_export.targets.savedmodel.options import SavedModelOptions
@@ -60,7 +60,7 @@ def records(rng: random.Random, folder: Path, material: Any) -> None:
     del folder, material
     kind = rng.randrange(6)
     if kind == 0:
-        form_of("".join(rng.choice(_NAMES) for _ in range(rng.randrange(1, 5))))
+        ExecutorSpec.parse("".join(rng.choice(_NAMES) for _ in range(rng.randrange(1, 5))))
     elif kind == 1:
         text = "".join(rng.choice(_ADDRESSES) for _ in range(rng.randrange(1, 6)))
         if "127" not in text and "x" not in text:  # nothing is asked of the network

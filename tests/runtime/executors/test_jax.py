@@ -161,7 +161,11 @@ def test_compiled_graphs_are_kept_and_used_again(shelf) -> None:
 @pytest.mark.parametrize(
     ("arguments", "error", "text"),
     [
-        ({"executor": "cuda"}, ConfigError, "`executor` must be one of ('jax', "),
+        (
+            {"executor": "cuda"},
+            ConfigError,
+            "`executor` must be an engine, perhaps with options: jax, ",
+        ),
         ({"batch": 3}, ConfigError, "`batch` must be one of the bundle's buckets [2]. Got: 3"),
         ({"driver": "slow"}, ConfigError, "`driver` must be one of"),
         ({"gamma": 9}, RequestError, "`gamma` must be at most 3"),

@@ -18,9 +18,6 @@ def tf_serving_executor(
       ConfigError: `server` is no address.
       ServingError: the server does not answer, or serves another model.
     """
-    if not server:
-        rule = "must have an address, such as tf-serving:grpc://localhost:8500"
-        raise ConfigError(f"executor 'tf-serving' {rule}. Got: none")
     if bundle.replaced:
         rule = "the weights of a served model cannot be replaced; use the executor 'tensorflow'"
         raise ConfigError(f"{rule}. Got: {len(bundle.replaced)} tensors to replace")

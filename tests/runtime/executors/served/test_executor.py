@@ -215,7 +215,7 @@ def test_a_model_of_another_bundle_is_refused() -> None:
 
 @pytest.mark.parametrize(
     ("executor", "text"),
-    [("tf-serving", "must have an address"), ("tf-serving:nowhere", "SCHEME://HOST:PORT")],
+    [("tf-serving", "tf-serving has no address"), ("tf-serving:nowhere", "SCHEME://HOST:PORT")],
 )
 def test_an_address_is_needed(executor, text) -> None:
     with pytest.raises(ConfigError, match=text):
