@@ -18,6 +18,7 @@ from tandem_export.cli.commands.bench_serving import bench_serving
 from tandem_export.cli.commands.build import build
 from tandem_export.cli.commands.checkpoint import checkpoint
 from tandem_export.cli.commands.compile import compile
+from tandem_export.cli.commands.evaluate import evaluate
 from tandem_export.cli.commands.generate import generate
 from tandem_export.cli.commands.import_ import import_
 from tandem_export.cli.commands.inspect import inspect
@@ -99,6 +100,7 @@ for _command in (
     inspect,
     generate,
     verify,
+    evaluate,
     bench,
     bench_serving,
     stand_in,

@@ -68,6 +68,25 @@ class CheckpointPath(click.ParamType):
         return [*items, CompletionItem(incomplete, type="file")]
 
 
+class PairPlace(click.ParamType):
+    """The folder of a bundle, or a checkpoint as `CheckpointPath` takes it."""
+
+    name = "pair"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The text as it is; weights of another form are refused with a hint."""
+        if kind_of(str(value)) == "weights":
+            rule = "and this command takes a bundle or a checkpoint"
+            self.fail(f"{_is_weights(value)}, {rule}. {_import(value)}")
+        return value
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """The demos, and files."""
+        return CHECKPOINT.shell_complete(ctx, param, incomplete)
+
+
 def _is_weights(value: Any) -> str:
     return f"{str(value)!r} holds weights of another form"
 
@@ -82,3 +101,4 @@ def _import(value: Any) -> str:
 
 BUNDLE = click.argument("bundle", metavar="DIR", type=BundlePath())
 CHECKPOINT = CheckpointPath()
+PAIR_PLACE = PairPlace()

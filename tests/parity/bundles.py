@@ -83,8 +83,13 @@ def _built(kind: str, lossless: Any) -> Path:
     roles = OPTIONS.roles if exact else _WITHOUT_ROUTER
     options = dataclasses.replace(OPTIONS, lossless=lossless, roles=roles)
     # The tests of the targets check values; here that would take most of the time.
-    build(Checkpoint(**_parts(kind), source={}), options, folder, check_values=False)
+    build(checkpoint(kind), options, folder, check_values=False)
     return folder
+
+
+def checkpoint(kind: str) -> Checkpoint:
+    """What `shared_bundle(kind)` is built of."""
+    return Checkpoint(**_parts(kind), source={})
 
 
 @cache

@@ -1,0 +1,1 @@
+"""The paper's measures of a pair on a text, through any executor."""
