@@ -58,10 +58,10 @@ class Features:
         ]
         return self._cut(chosen, starts, length)
 
-    def all(self, count: int) -> Iterator[Batch]:
-        """The first `count` texts, each from its beginning, some at a time."""
-        spans = self.spans[:count]
-        longest = max(span.length for span in spans)
+    def all(self, texts: slice) -> Iterator[Batch]:
+        """These of the texts, each from its beginning, some at a time."""
+        spans = self.spans[texts]
+        longest = max((span.length for span in spans), default=0)
         for at in range(0, len(spans), _ROWS):
             part = spans[at : at + _ROWS]
             yield self._cut(part, [0] * len(part), longest)

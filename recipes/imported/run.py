@@ -16,7 +16,8 @@ from rich.progress import Progress, TimeElapsedColumn
 
 from recipes.imported import drafter as drafters
 from recipes.imported.batches import Features
-from recipes.imported.evaluate import evaluate, router_calibration
+from recipes.imported.calibrate import calibrated, predictions
+from recipes.imported.evaluate import BLOCK_LENGTHS, CALIBRATED, evaluate, router_calibration
 from recipes.imported.features import compute
 from recipes.imported.stages import train_drafter, train_router
 from recipes.imported.text import Texts, kept_tokens, rows_of
@@ -77,10 +78,13 @@ def train_pair(
         )
         folder = out / f"{name}-stages"
         made = train_drafter(small, start, train, plan.steps, plan.loss, folder, progress)
-        router = train_router(small, made, train, plan.steps, folder, progress)
+        learned = train_router(small, made, train, plan.steps, folder, progress)
+        seen = predictions(small, made, learned, held_out.all(CALIBRATED), BLOCK_LENGTHS)
+        router = calibrated(learned, *seen)
         measures = {
             "tandem": evaluate(small, made, held_out),
             "router": router_calibration(small, made, router, held_out),
+            "router_as_learned": router_calibration(small, made, learned, held_out),
             "known_share": _known_share(texts, rows),
             "train_tokens": int(sum(span.length - span.first for span in train.spans)),
         }

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from recipes.stdlib_mini.corpus import Corpus
-from recipes.stdlib_mini.losses import (
-    cross_entropy,
-    drafter_logits,
-    primary_pass,
-    total_variation,
-)
+from recipes.stdlib_mini.losses import drafter_logits, primary_pass, total_variation
 from tandem_export.config import TandemConfig
+from tandem_export.measure.quality.scores import joined, means, score, score_primary, softmax
 from tandem_export.model import Params, bind
 
 ROWS, LENGTH = 16, 256
+MEASURES = ("accuracy", "ce", "relative_accuracy", "relative_tv")
 
 
 def compare(
@@ -31,42 +30,29 @@ def compare(
     """Means over `count` x 4,096 held-out tokens, drafting in blocks of `gamma`."""
 
     @jax.jit
-    def measure(primary, drafter, tokens):
-        inputs, labels = tokens[:, :-1], tokens[:, 1:].reshape(-1)
-        logits, run = primary_pass(config, primary, inputs)
-        own = drafter_logits(config, drafter, inputs, run.activations, gamma)
-        guess = own.argmax(-1)
-        return {
-            "accuracy": (guess == labels).mean(),
-            "ce": cross_entropy(own, labels),
-            "relative_accuracy": (guess == logits.argmax(-1)).mean(),
-            "relative_tv": total_variation(own, logits).mean(),
-        }
+    def run(primary, drafter, inputs):
+        logits, seen = primary_pass(config, primary, inputs)
+        return logits, drafter_logits(config, drafter, inputs, seen.activations, gamma)
 
-    rows = [
-        measure(primary, drafter, jnp.asarray(tokens))
-        for tokens in corpus.held_out_batches(ROWS, LENGTH, count)
-    ]
-    return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+    parts = []
+    for tokens in corpus.held_out_batches(ROWS, LENGTH, count):
+        outputs = run(primary, drafter, jnp.asarray(tokens[:, :-1]))
+        logits, own = (np.asarray(each) for each in outputs)
+        parts.append(score(own, tokens[:, 1:].ravel(), softmax(logits), logits.argmax(-1)))
+    return {name: getattr(means(joined(parts)), name) for name in MEASURES}
 
 
 def primary_measures(
     config: TandemConfig, primary: Params, corpus: Corpus, count: int = 24
 ) -> dict[str, float]:
     """The primary's own held-out accuracy and cross entropy (nats per token)."""
-
-    @jax.jit
-    def measure(primary, tokens):
-        labels = tokens[:, 1:].reshape(-1)
-        logits, _ = primary_pass(config, primary, tokens[:, :-1])
-        return {
-            "accuracy": (logits.argmax(-1) == labels).mean(),
-            "ce": cross_entropy(logits, labels),
-        }
-
-    batches = corpus.held_out_batches(ROWS, LENGTH, count)
-    rows = [measure(primary, jnp.asarray(tokens)) for tokens in batches]
-    return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+    run = jax.jit(lambda params, inputs: primary_pass(config, params, inputs)[0])
+    parts = [
+        score_primary(np.asarray(run(primary, jnp.asarray(t[:, :-1]))), t[:, 1:].ravel())
+        for t in corpus.held_out_batches(ROWS, LENGTH, count)
+    ]
+    own = means(joined(parts))
+    return {"accuracy": own.accuracy, "ce": own.ce}
 
 
 def router_calibration(
@@ -78,7 +64,7 @@ def router_calibration(
     *,
     gamma: int = 4,
     count: int = 12,
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """Predicted against real acceptance 1 - TV, in ten bins of the prediction; see `calibration`.
 
     `error` is the expected calibration error: the mean gap of the bins, weighted by their tokens.
@@ -99,7 +85,7 @@ def router_calibration(
     return calibration(predicted, real)
 
 
-def calibration(predicted: np.ndarray, real: np.ndarray) -> dict[str, object]:
+def calibration(predicted: np.ndarray, real: np.ndarray) -> dict[str, Any]:
     """Ten bins of the prediction `[N]` with what it really was, their mean gap, the correlation."""
     which = np.minimum((predicted * 10).astype(int), 9)
     bins = [

@@ -99,9 +99,9 @@ def _build(place: str, out: Path, options: Any) -> None:
     from tandem_export import targets
     from tandem_export.checkpoint import read_checkpoint
     from tandem_export.graphs import BuildOptions
-    from tandem_export.runtime.executors import form_of
+    from tandem_export.runtime.executors import ExecutorSpec
 
-    form = form_of(options.executor or "jax")
+    form = ExecutorSpec.parse(options.executor or "jax").form
     target = {"jax_export": "stablehlo"}.get(form, form)
     gamma = options.gamma or 5
     # Room for a window in whole blocks, and for a prompt, an answer and a draft.

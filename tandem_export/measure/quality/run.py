@@ -13,6 +13,7 @@ from tandem_export.measure.quality.scoring import groups, score_pair
 from tandem_export.measure.quality.subject import Subject, check_same_tokens, open_subject
 from tandem_export.measure.quality.texts import evenly_spread, read_texts
 from tandem_export.runtime import Engine, load
+from tandem_export.runtime.executors import ExecutorSpec
 
 # Steps finished, steps in all, what comes next.
 Progress = Callable[[int, int, str], None]
@@ -40,7 +41,7 @@ class EvaluateOptions:
     prompts: int = 8
     max_new_tokens: int = 64
     gamma: int | None = None
-    executor: str | None = None
+    executor: ExecutorSpec | str | None = None
     batch: int | None = None
     threads: int | None = None
     compilation_cache: str | Path | None = None
@@ -120,7 +121,7 @@ def _evaluate(
     )
     found = Evaluation(
         bundle=name,
-        executor=subject.executor,
+        executor=str(subject.executor),
         texts=len(texts),
         primary=primary,
         drafter=drafter,

@@ -63,7 +63,7 @@ def score(logits: np.ndarray, labels: np.ndarray, p: np.ndarray, best: np.ndarra
 
     Args:
       logits: `[N, V]` float32, the drafter's.
-      labels: `[N]`, the text's tokens.
+      labels: `[N]`, the text's tokens; -1 is one that the drafter cannot say.
       p: `[N, V]`, the primary's distribution. Where only its largest probabilities are given and
         the others are 0, `shared` is a lower bound.
       best: `[N]`, the primary's choice; -1 is one that the drafter cannot say.
@@ -91,7 +91,7 @@ def _nats(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     total = np.exp(logits - top[:, None]).sum(-1, dtype=np.float64)
     own = np.take_along_axis(logits, labels[:, None], -1)[:, 0]
     nats = np.log(total) + (top.astype(np.float64) - own)
-    return np.where(nats < _IMPOSSIBLE, nats, np.inf)
+    return np.where((labels >= 0) & (nats < _IMPOSSIBLE), nats, np.inf)
 
 
 def joined(parts: Sequence[Scores]) -> Scores:

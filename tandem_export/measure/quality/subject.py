@@ -9,7 +9,7 @@ from pathlib import Path
 from tandem_export.bundle import Bundle, open_bundle
 from tandem_export.errors import BundleError, ConfigError
 from tandem_export.runtime import batches_of
-from tandem_export.runtime.executors import default_executor, form_of
+from tandem_export.runtime.executors import ExecutorSpec, default_executor
 from tandem_export.runtime.rounds.buckets import limits_of
 
 
@@ -19,21 +19,25 @@ class Subject:
 
     Attributes:
       bundle: its graphs in the form that the executor runs.
-      executor: its name.
+      executor: which runs the graphs.
       batch: the bucket that is used.
       width: of the widest `primary_block` graph.
       room: the most tokens of a text that fit the cache.
     """
 
     bundle: Bundle
-    executor: str
+    executor: ExecutorSpec
     batch: int
     width: int
     room: int
 
 
 def open_subject(
-    path: str | Path, executor: str | None, batch: int | None, *, allow_expired: bool
+    path: str | Path,
+    executor: ExecutorSpec | str | None,
+    batch: int | None,
+    *,
+    allow_expired: bool,
 ) -> Subject:
     """Opens a bundle; None is an executor that it has graphs for, and its smallest batch bucket.
 
@@ -41,8 +45,8 @@ def open_subject(
       BundleError: it cannot be used, or lacks the graphs of single steps.
       ConfigError: an unknown executor, or a batch that is no bucket.
     """
-    name = executor or default_executor(path)
-    bundle = open_bundle(path, allow_expired=allow_expired).in_form(form_of(name))
+    spec = default_executor(path) if executor is None else ExecutorSpec.parse(executor)
+    bundle = open_bundle(path, allow_expired=allow_expired).in_form(spec.form)
     buckets = batches_of(bundle)
     if batch is not None and batch not in buckets:
         raise ConfigError(f"`batch` must be one of the bundle's buckets {buckets}. Got: {batch}")
@@ -50,7 +54,7 @@ def open_subject(
     width = _widest_block(bundle, slots)
     cache = limits_of(bundle, slots).cache
     return Subject(
-        bundle=bundle, executor=name, batch=slots, width=width, room=cache // width * width
+        bundle=bundle, executor=spec, batch=slots, width=width, room=cache // width * width
     )
 
 
