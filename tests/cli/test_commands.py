@@ -15,8 +15,8 @@ from tests.parity.bundles import COMPILED, PROMPTS, shared_bundle, shared_checkp
 
 KEPT = ("--compilation-cache", COMPILED)
 COMMANDS = (
-    *("build", "inspect", "generate", "verify", "bench", "bench-serving", "stand-in"),
-    *("checkpoint inspect", "checkpoint compare"),
+    *("build", "inspect", "generate", "verify", "evaluate", "bench", "bench-serving"),
+    *("stand-in", "checkpoint inspect", "checkpoint compare"),
 )
 
 
