@@ -1,6 +1,7 @@
 """Targets: each writes its form of the graphs into a bundle and checks what it wrote."""
 
 from tandem_export.targets.build import build
+from tandem_export.targets.context import BuildContext, Progress
 from tandem_export.targets.errors import (
     DonationError,
     DtypeMismatchError,
@@ -20,13 +21,13 @@ from tandem_export.targets.registry import TARGETS, Target
 from tandem_export.targets.savedmodel import SavedModelOptions, build_savedmodel
 from tandem_export.targets.stablehlo.build import (
     ExportedGraph,
-    Progress,
     build_stablehlo,
     export_graph,
 )
 
 __all__ = [
     "TARGETS",
+    "BuildContext",
     "DonationError",
     "DtypeMismatchError",
     "ExportedGraph",

@@ -3,38 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
-import platform
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tandem_export.bundle import (
-    Bundle,
-    BundleWriter,
-    CheckpointRecord,
-    Manifest,
-    ModelRecord,
-    open_bundle,
-)
+from tandem_export.bundle import Bundle, BundleWriter, locate_weights, open_bundle
 from tandem_export.bundle.layout import CHAT_TEMPLATE, TOKENIZER
-from tandem_export.config import to_dict
+from tandem_export.bundle.weights import map_weights
 from tandem_export.errors import CheckpointError, ConfigError
 from tandem_export.graphs import BuildOptions, Graph, left_out
 from tandem_export.model import quantize
 from tandem_export.targets import card
+from tandem_export.targets.context import BuildContext, Progress
+from tandem_export.targets.manifest import new_manifest
 from tandem_export.targets.registry import TARGETS, Target
-from tandem_export.targets.savedmodel import SavedModelOptions
-from tandem_export.targets.stablehlo.build import Progress
 from tandem_export.targets.validate.finite import check_finite
 
 if TYPE_CHECKING:
     from tandem_export.checkpoint import Checkpoint
-
-_TOOLS = ("jax", "jaxlib", "flax", "numpy", "tandem-export")
 
 
 def build(
@@ -46,7 +34,7 @@ def build(
     progress: Progress | None = None,
     overwrite: bool = False,
     check_values: bool = True,
-    savedmodel: SavedModelOptions | None = None,
+    target_options: Mapping[str, Any] | None = None,
 ) -> Bundle:
     """Writes a bundle of `checkpoint` to the folder `out` and opens it, hashes checked.
 
@@ -60,52 +48,92 @@ def build(
       progress: called after each graph.
       overwrite: replace a bundle that stands at `out`.
       check_values: run every exported graph beside its function; see `export_graph`.
-      savedmodel: options of the target `savedmodel`.
+      target_options: target -> its record of options, such as `SavedModelOptions`; a target that is
+        not named has its defaults.
 
     Raises:
-      ConfigError: an unknown target, or a role of `options.roles` or a target without a graph.
+      ConfigError: an unknown target, options of a target that is not built or of another class, or
+        a role of `options.roles` or a target without a graph.
       CheckpointError: a graph needs a tensor that the checkpoint lacks or has in another shape, or
         a weight is not finite.
       ExportError: a graph failed its check.
       BundleError: `out` cannot be written. After any error `out` is as it was.
     """
+    chosen = _choose(targets)
+    choices = _choices(chosen, target_options or {})
+    graphs = _plan(checkpoint, options, chosen)
+    for part, weights in checkpoint.params.items():
+        check_finite(part, weights, options.dtype)
+    tensors = _tensors(checkpoint.params, options)
+    for planned in graphs.values():
+        _check_tensors(planned, tensors)
+    with BundleWriter(out, overwrite=overwrite) as writer:
+        _add_checkpoint(writer, checkpoint, tensors, options.dtype)
+        facts = {}
+        for name, target in chosen.items():
+            context = BuildContext(
+                config=checkpoint.config,
+                options=options,
+                graphs=graphs[name],
+                tensors=map_weights(writer.weights),
+                places=locate_weights(writer.weights),
+                writer=writer,
+                progress=progress,
+                check_values=check_values,
+                target_options=choices[name],
+            )
+            facts[name] = target.write(context)
+        manifest = new_manifest(checkpoint, options, Path(out).name, list(chosen.values()))
+        parity = {graph.parity for planned in graphs.values() for graph in planned}
+        text = card.bundle_card(manifest, parity, _parameters(checkpoint))
+        writer.add_file(card.NAME, text.encode())
+        stated = {name: own for name, own in facts.items() if own}
+        writer.commit(dataclasses.replace(manifest, targets=stated))
+    return open_bundle(out)
+
+
+def _choose(targets: Sequence[str]) -> dict[str, Target[Any]]:
     unknown = sorted(set(targets) - set(TARGETS))
     if unknown or not targets:
         raise ConfigError(f"`targets` must be some of {sorted(TARGETS)}. Got: {list(targets)}")
-    left_out(checkpoint.config, options)  # raises where all of a role is
-    chosen = {name: TARGETS[name] for name in targets}
-    # Targets of one plan share its graphs.
-    plans = {target.plan for target in chosen.values()}
-    graphs = {plan: plan(checkpoint.config, options) for plan in plans}
+    return {name: TARGETS[name] for name in targets}
+
+
+def _choices(chosen: Mapping[str, Target[Any]], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the options of every target, defaults where none are given."""
+    unused = sorted(set(given) - set(chosen))
+    if unused:
+        rule = f"`target_options` must be of targets that are built, {sorted(chosen)}"
+        raise ConfigError(f"{rule}. Got: options of {unused[0]!r}")
+    choices = {name: given.get(name, target.options()) for name, target in chosen.items()}
     for name, target in chosen.items():
-        if not graphs[target.plan]:
+        if not isinstance(choices[name], target.options):
+            rule = f"`target_options[{name!r}]` must be of {target.options.__name__}"
+            raise ConfigError(f"{rule}. Got: {choices[name]!r}")
+    return choices
+
+
+def _plan(
+    checkpoint: Checkpoint, options: BuildOptions, chosen: Mapping[str, Target[Any]]
+) -> dict[str, tuple[Graph, ...]]:
+    """Returns the graphs of every target; targets of one planner share them."""
+    left_out(checkpoint.config, options)  # raises where all of a role is
+    planners = {target.plan for target in chosen.values()}
+    planned = {plan: tuple(plan(checkpoint.config, options)) for plan in planners}
+    for name, target in chosen.items():
+        if not planned[target.plan]:
             rule = f"target {name!r} has no graph of the roles {list(options.wanted_roles)}"
             raise ConfigError(f"{rule}. Leave the target out, or name others in `roles`.")
-    for part, own in checkpoint.params.items():
-        check_finite(part, own, options.dtype)
-    tensors = _tensors(checkpoint.params, options)
-    for own in graphs.values():
-        _check_tensors(own, tensors)
-    with BundleWriter(out, overwrite=overwrite) as writer:
-        writer.add_weights(tensors, options.dtype)
-        writer.add_file(TOKENIZER, checkpoint.tokenizer_json.encode())
-        if checkpoint.chat_template is not None:
-            writer.add_file(CHAT_TEMPLATE, checkpoint.chat_template.encode())
-        facts = {}
-        for name, target in chosen.items():
-            more = {"options": savedmodel} if name == "savedmodel" else {}
-            planned = graphs[target.plan]
-            facts[name] = target.write(
-                planned, writer, options.platforms, progress, check_values=check_values, **more
-            )
-        manifest = _manifest(checkpoint, options, Path(out).name, list(chosen.values()))
-        said = {name: own for name, own in facts.items() if own}
-        parity = {graph.parity for planned in graphs.values() for graph in planned}
-        writer.add_file(
-            card.NAME, card.bundle_card(manifest, parity, _parameters(checkpoint)).encode()
-        )
-        writer.commit(dataclasses.replace(manifest, targets=said))
-    return open_bundle(out)
+    return {name: planned[target.plan] for name, target in chosen.items()}
+
+
+def _add_checkpoint(
+    writer: BundleWriter, checkpoint: Checkpoint, tensors: Mapping[str, np.ndarray], dtype: str
+) -> None:
+    writer.add_weights(tensors, dtype)
+    writer.add_file(TOKENIZER, checkpoint.tokenizer_json.encode())
+    if checkpoint.chat_template is not None:
+        writer.add_file(CHAT_TEMPLATE, checkpoint.chat_template.encode())
 
 
 def _tensors(
@@ -129,56 +157,3 @@ def _check_tensors(graphs: Iterable[Graph], tensors: Mapping[str, np.ndarray]) -
             if got != leaf.shape:
                 rule = f"tensor {name!r} must have shape {leaf.shape}, for graph {graph.name}"
                 raise CheckpointError(f"{rule}. Got: {got}")
-
-
-def _manifest(
-    checkpoint: Checkpoint, options: BuildOptions, name: str, targets: Sequence[Target]
-) -> Manifest:
-    now = datetime.now(UTC)
-    return Manifest(
-        name=name,
-        created=now.isoformat(timespec="seconds"),
-        model=_model(checkpoint),
-        checkpoint=CheckpointRecord(
-            source=dict(checkpoint.source), provenance=dict(checkpoint.provenance)
-        ),
-        options=dataclasses.asdict(options) | {"roles": options.wanted_roles},
-        versions=_versions(targets),
-        not_after=_not_after(now.date(), targets),
-    )
-
-
-def _model(checkpoint: Checkpoint) -> ModelRecord:
-    config, vocabulary = to_dict(checkpoint.config), checkpoint.vocabulary
-    router: dict[str, Any] | None = config["router"]
-    return ModelRecord(
-        kind=config["kind"],
-        primary=config["primary"],
-        drafter=config["drafter"],
-        router=router,
-        layer_map=checkpoint.config.layer_map,
-        vocab_size=vocabulary.size,
-        end_tokens=tuple(vocabulary.end_tokens),
-        begin_token=vocabulary.begin_token,
-        tau=None if router is None else router["tau"],
-    )
-
-
-def _not_after(today: date, targets: Sequence[Target]) -> dict[str, str | None]:
-    parts = {part: days for target in targets for part, days in target.lifetime.items()}
-    return {
-        part: None if days is None else (today + timedelta(days=days)).isoformat()
-        for part, days in parts.items()
-    }
-
-
-def _versions(targets: Sequence[Target]) -> dict[str, str]:
-    tools = [*_TOOLS, *(tool for target in targets for tool in target.tools)]
-    return {"python": platform.python_version()} | {tool: _version(tool) for tool in tools}
-
-
-def _version(tool: str) -> str:
-    try:
-        return metadata.version(tool)
-    except metadata.PackageNotFoundError:
-        return "not installed"  # tandem-export itself, run from a source tree

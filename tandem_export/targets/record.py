@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import jax
-
 from tandem_export.bundle import GraphRecord, TensorSpec
 from tandem_export.graphs import Graph
 
@@ -18,10 +16,9 @@ def graph_record(
 
     Args:
       graph: what was exported.
-      outputs: arrays or shapes by name; None traces the graph for them.
+      outputs: arrays or shapes by name, where they were read back; None is those of `graph`.
       of_target: further fields of `GraphRecord`.
     """
-    returned = _outputs(graph) if outputs is None else outputs
     return GraphRecord(
         name=graph.name,
         role=graph.role,
@@ -32,14 +29,9 @@ def graph_record(
         params=_specs(graph.params),
         state=_specs(graph.state),
         inputs=_specs(graph.inputs),
-        outputs=_specs(returned),
+        outputs=_specs(graph.outputs if outputs is None else outputs),
         **of_target,
     )
-
-
-def _outputs(graph: Graph) -> Mapping[str, Any]:
-    outputs, _ = jax.eval_shape(graph.function, graph.params, graph.state, graph.inputs)
-    return outputs
 
 
 def _specs(leaves: Mapping[str, Any]) -> tuple[TensorSpec, ...]:

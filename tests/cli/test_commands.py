@@ -79,6 +79,15 @@ def test_what_a_build_leaves_out_is_said(tmp_path: Path) -> None:
     assert result.stderr == f"Warning: {text}.\n" and "prompt bucket 4" in text
 
 
+def test_options_of_a_savedmodel_need_that_format(tmp_path: Path) -> None:
+    out = ("--out", tmp_path / "a")
+    for option, value in (("--slots", 2), ("--model-version", 3)):
+        refused = run("build", shared_checkpoint(), *out, "--format", "onnx", option, value)
+        text = f"Error: `{option}` needs `--format savedmodel`. Got: --format onnx\n"
+        assert (refused.exit_code, refused.stderr) == (2, text)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_checkpoint_inspect() -> None:
     facts = json.loads(run("checkpoint", "inspect", shared_checkpoint(), "--json").stdout)
     assert facts["kind"] == "tandem" and set(facts["parts"]) == {"primary", "drafter", "router"}

@@ -70,7 +70,7 @@ def build_tiny(
         Path(_FOLDER.name, name),
         targets=targets,
         check_values=check_values,
-        savedmodel=savedmodel,
+        target_options={} if savedmodel is None else {"savedmodel": savedmodel},
         overwrite=True,
     )
 

@@ -12,7 +12,7 @@ from tandem_export.checkpoint import Checkpoint, Vocabulary
 from tandem_export.errors import BundleError, CheckpointError, ConfigError
 from tandem_export.graphs import BuildOptions, plan_graphs
 from tandem_export.model import PARTS
-from tandem_export.targets import build
+from tandem_export.targets import TARGETS, BuildContext, SavedModelOptions, Target, build
 from tests.bundle.sample import snapshot
 from tests.tiny import TANDEM, random_params
 
@@ -98,6 +98,67 @@ def test_weights_are_cast_to_the_bundles_dtype(checkpoint, tmp_path):
 def test_unknown_targets_are_refused(checkpoint, tmp_path, targets):
     with pytest.raises(ConfigError, match=r"`targets` must be some of \[.*'stablehlo'"):
         build(checkpoint, ONE_STEP, tmp_path / "b", targets=targets)
+
+
+@pytest.mark.parametrize(
+    ("given", "got"),
+    [
+        (
+            {"savedmodel": SavedModelOptions()},
+            r"targets that are built, \['onnx'\]\. Got: .*'saved",
+        ),
+        (
+            {"onnx": SavedModelOptions()},
+            r"\['onnx'\]` must be of NoneType\. Got: SavedModelOptions",
+        ),
+    ],
+    ids=["target", "class"],
+)
+def test_options_of_another_target_are_refused(checkpoint, tmp_path, given, got):
+    with pytest.raises(ConfigError, match=rf"^`target_options.*{got}"):
+        build(checkpoint, ONE_STEP, tmp_path / "b", targets=("onnx",), target_options=given)
+    assert list(tmp_path.iterdir()) == []
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class NoteOptions:
+    """The options of a target that only this test knows."""
+
+    text: str = "default"
+
+
+def test_a_new_target_is_a_record_in_the_registry(checkpoint, tmp_path, monkeypatch):
+    """It gets everything in its context, and the builder need not know of it."""
+    received: list[BuildContext[NoteOptions]] = []
+
+    def write(context: BuildContext[NoteOptions]) -> None:
+        received.append(context)
+        context.writer.add_file("note.txt", context.target_options.text.encode())
+        for number, graph in enumerate(context.graphs):
+            context.report(number + 1, graph.name)
+
+    target = Target(write=write, options=NoteOptions, lifetime={"note": 1}, tools=("click",))
+    monkeypatch.setitem(TARGETS, "note", target)
+    reports: list[tuple[int, int, str]] = []
+    options = dataclasses.replace(ONE_STEP, roles=("router", "drafter_step"))
+    made = build(
+        checkpoint,
+        options,
+        tmp_path / "b",
+        targets=("note",),
+        progress=lambda *step: reports.append(step),
+        target_options={"note": NoteOptions(text="given")},
+    )
+    [context] = received
+    assert (context.config, context.options) == (checkpoint.config, options)
+    names = [graph.name for graph in context.graphs]
+    assert names and all(graph.outputs for graph in context.graphs)
+    assert reports == [(index + 1, len(names), name) for index, name in enumerate(names)]
+    for name, weight in made.weights().items():
+        np.testing.assert_array_equal(context.tensors[name], weight)
+        assert context.places[name].shape == weight.shape
+    assert (made.path / "note.txt").read_text() == "given"
+    assert set(made.manifest.not_after) == {"note"} and "click" in made.manifest.versions
 
 
 def without(checkpoint: Checkpoint, name: str) -> Checkpoint:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from tandem_export.graphs import Graph
+from tandem_export.bundle import BundleWriter, locate_weights
+from tandem_export.bundle.weights import map_weights
+from tandem_export.graphs import BuildOptions, Graph
+from tandem_export.targets import BuildContext, Progress
+from tests.tiny import TANDEM
 
 
 def leaf(shape: tuple[int, ...], dtype: Any = jnp.float32) -> jax.ShapeDtypeStruct:
@@ -34,6 +39,7 @@ TOY = Graph(
     params={"primary.table": leaf((5, 3))},
     state={"cache": leaf((2, 8, 3)), "position": leaf((2,), jnp.int32)},
     inputs={"tokens": leaf((2,), jnp.int32)},
+    outputs={"sum": leaf((2, 3))},
 )
 
 
@@ -47,6 +53,28 @@ def with_state(**changes: Any) -> Graph:
         return outputs, kept | made
 
     return dataclasses.replace(TOY, function=function)
+
+
+def context(
+    graphs: Sequence[Graph],
+    writer: BundleWriter,
+    progress: Progress | None = None,
+    *,
+    platforms: tuple[str, ...] = ("cpu", "tpu"),
+    check_values: bool = True,
+) -> BuildContext[None]:
+    """What a build of `graphs` hands to a target; the pair and its buckets are any."""
+    return BuildContext(
+        config=TANDEM,
+        options=BuildOptions(platforms=platforms),
+        graphs=tuple(graphs),
+        tensors=map_weights(writer.weights),
+        places=locate_weights(writer.weights),
+        writer=writer,
+        progress=progress,
+        check_values=check_values,
+        target_options=None,
+    )
 
 
 def with_function(function: Any, **changes: Any) -> Graph:

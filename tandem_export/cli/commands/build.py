@@ -119,18 +119,22 @@ def build(
 
         # What was not asked for keeps the library's default.
         given = _given(options)
-        serving = {
-            "slots": slots,
-            "version": version,
-            "calling_convention": calling_convention,
-            "stablehlo_version": stablehlo_version,
-        }
+        serving = _given(
+            {
+                "slots": slots,
+                "version": version,
+                "calling_convention": calling_convention,
+                "stablehlo_version": stablehlo_version,
+            }
+        )
+        _check_savedmodel(serving, formats)
         if "platforms" in given:
             given["platforms"] = tuple(sorted(set(given["platforms"])))
         wanted, pair = BuildOptions(**given), read_checkpoint(checkpoint)
         gone = [str(one) for one in left_out(pair.config, wanted)]
         for text in gone:
             click.echo(f"Warning: {text}.", err=True)
+        chosen = {"savedmodel": library.SavedModelOptions(**serving)} if serving else {}
         with progress(quiet=as_json) as report:
             bundle = library.build(
                 pair,
@@ -139,7 +143,7 @@ def build(
                 targets=formats,
                 progress=report,
                 overwrite=overwrite,
-                savedmodel=library.SavedModelOptions(**_given(serving)),
+                target_options=chosen,
             )
     facts = describe(bundle) | {"left_out": gone}
     print_json(facts) if as_json else _print(facts)
@@ -147,6 +151,14 @@ def build(
 
 def _given(options: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value not in (None, ())}
+
+
+def _check_savedmodel(serving: dict[str, Any], formats: tuple[str, ...]) -> None:
+    if serving and "savedmodel" not in formats:
+        name = next(iter(serving))
+        option = "--model-version" if name == "version" else f"--{name.replace('_', '-')}"
+        rule = f"`{option}` needs `--format savedmodel`"
+        raise click.UsageError(f"{rule}. Got: --format {' --format '.join(formats)}")
 
 
 def _print(facts: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ import os
 import re
 import threading
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -14,8 +14,9 @@ from typing import Any
 import jax
 from jax import export
 
-from tandem_export.bundle import Artifact, BundleWriter, GraphRecord
+from tandem_export.bundle import Artifact, GraphRecord
 from tandem_export.graphs import Graph
+from tandem_export.targets.context import BuildContext
 from tandem_export.targets.errors import SerializationError
 from tandem_export.targets.record import graph_record
 from tandem_export.targets.stablehlo.mesh import Placement
@@ -46,9 +47,6 @@ _TRACING = threading.Lock()
 # Bytes of parameters from which on graphs are checked one after the other.
 _LARGE = 1 << 28
 
-# (graphs finished, graphs in all, name of the one just finished)
-Progress = Callable[[int, int, str], None]
-
 
 @dataclass(frozen=True, kw_only=True)
 class ExportedGraph:
@@ -58,15 +56,8 @@ class ExportedGraph:
     artifact: Artifact
 
 
-def build_stablehlo(
-    graphs: Sequence[Graph],
-    writer: BundleWriter,
-    platforms: Sequence[str],
-    progress: Progress | None = None,
-    *,
-    check_values: bool = True,
-) -> None:
-    """Exports, checks and writes every graph; the arguments are those of `export_graph`.
+def build_stablehlo(context: BuildContext[None]) -> None:
+    """Exports, checks and writes every graph.
 
     Each platform has an artifact of its own: what only one of them can run, such as memory that is
     set aside and not filled on a TPU, is in no other's.
@@ -77,17 +68,18 @@ def build_stablehlo(
     Raises:
       ExportError: a graph failed its check; see `export_graph`.
     """
+    graphs, platforms = context.graphs, context.options.platforms
 
     def make(graph: Graph) -> dict[str, ExportedGraph]:
-        return {p: export_graph(graph, p, check_values=check_values) for p in platforms}
+        return {p: export_graph(graph, p, check_values=context.check_values) for p in platforms}
 
     with ThreadPoolExecutor(_workers(graphs)) as pool:
         try:
-            for index, made in enumerate(pool.map(make, graphs)):
-                record = _joint_record([one.record for one in made.values()])
-                writer.add_graph(record, {p: one.artifact for p, one in made.items()})
-                if progress is not None:
-                    progress(index + 1, len(graphs), record.name)
+            for index, exports in enumerate(pool.map(make, graphs)):
+                record = _joint_record([one.record for one in exports.values()])
+                artifacts = {platform: one.artifact for platform, one in exports.items()}
+                context.writer.add_graph(record, artifacts)
+                context.report(index + 1, record.name)
         finally:  # after a failure, what has not begun never will
             pool.shutdown(cancel_futures=True)
 

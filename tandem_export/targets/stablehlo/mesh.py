@@ -10,12 +10,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import jax
 from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionSpec
 
 from tandem_export.config import TandemConfig
 from tandem_export.contract import parse_cache_name, without_prefix
-from tandem_export.graphs import Graph, Shapes
+from tandem_export.graphs import Graph
 from tandem_export.sharding import split_axis, splits_heads
 
 AXIS = "chips"
@@ -47,25 +46,24 @@ def placement(graph: Graph, config: TandemConfig, mesh: AbstractMesh | Mesh) -> 
     Logits stay split by the vocabulary: gathering them on every chip would move more than the rest
     of a wide block.
     """
-    returned, _ = jax.eval_shape(graph.function, graph.params, graph.state, graph.inputs)
-    axes = _axes(graph, returned, config, mesh.size)
+    axes = _axes(graph, config, mesh.size)
 
     def place(names: Iterable[str]) -> dict[str, NamedSharding]:
         specs = {n: [None] * axes[n] + [AXIS] if n in axes else [] for n in names}
         return {n: NamedSharding(mesh, PartitionSpec(*spec)) for n, spec in specs.items()}
 
     params, state, inputs = (place(part) for part in (graph.params, graph.state, graph.inputs))
-    results = (place(returned), state)
+    results = (place(graph.outputs), state)
     return Placement(axes=axes, arguments=(params, state, inputs), results=results)
 
 
-def _axes(graph: Graph, returned: Shapes, config: TandemConfig, chips: int) -> dict[str, int]:
+def _axes(graph: Graph, config: TandemConfig, chips: int) -> dict[str, int]:
     weights = {name: _weight_axis(name, leaf, config, chips) for name, leaf in graph.params.items()}
     caches = {
         name: _cache_axis(name, leaf, config, chips)
         for name, leaf in (*graph.state.items(), *graph.inputs.items())
     }
-    outputs = {name: _output_axis(leaf, config, chips) for name, leaf in returned.items()}
+    outputs = {name: _output_axis(leaf, config, chips) for name, leaf in graph.outputs.items()}
     return {n: axis for n, axis in (weights | caches | outputs).items() if axis is not None}
 
 

@@ -20,7 +20,7 @@ from tandem_export.errors import BundleError
 from tandem_export.runtime.executors.jax import read_export
 from tandem_export.targets import build_stablehlo, export_graph
 from tests.bundle import sample
-from tests.targets.toy import TOY, leaf, step, with_function
+from tests.targets.toy import TOY, context, leaf, step, with_function
 
 NAME = TOY.name
 
@@ -29,7 +29,7 @@ def build(path: Path, platforms: tuple[str, ...] = ("cpu",)) -> Bundle:
     with BundleWriter(path) as writer:
         writer.add_weights({"primary.table": np.zeros((5, 3), np.float32)}, "float32")
         writer.add_file("tokenizer.json", b"{}")
-        build_stablehlo([TOY], writer, platforms, check_values=False)
+        build_stablehlo(context([TOY], writer, platforms=platforms, check_values=False))
         writer.commit(sample.manifest())
     return open_bundle(path)
 

@@ -40,6 +40,7 @@ GRAPH = Graph(
     params={name: leaf(shape) for name, shape in SHAPES.items()},
     state={},
     inputs={"tokens": leaf((1, 2), jnp.int32)},
+    outputs={"logits": leaf((2, WIDTH))},
 )
 
 

@@ -9,8 +9,9 @@ from tandem_export.errors import ConfigError
 from tandem_export.graphs import plan_graphs
 from tandem_export.serving import LocalModel
 from tandem_export.targets import SavedModelOptions, ValueMismatchError
-from tandem_export.targets.savedmodel.build import plan
 from tandem_export.targets.savedmodel.check import check_model
+from tandem_export.targets.savedmodel.session.methods import plan_methods
+from tandem_export.targets.savedmodel.session.pool import make_pool
 from tests.runtime.executors.bundles import CONFIGS
 from tests.serving.bundles import EVERY_ROLE, ROUNDS, build_tiny, model_folder
 
@@ -90,9 +91,9 @@ def test_weights_are_stored_once_and_no_state(generate_only) -> None:
 
 
 def test_steps_need_insert() -> None:
-    options = dataclasses.replace(EVERY_ROLE, roles=("round",))
+    config, options = CONFIGS["tandem"], dataclasses.replace(EVERY_ROLE, roles=("round",))
     with pytest.raises(ConfigError, match="`roles` must have 'insert' for sessions"):
-        plan(plan_graphs(CONFIGS["tandem"], options), SavedModelOptions())
+        plan_methods(plan_graphs(config, options), make_pool(config, options, 8))
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from tandem_export.targets import (
 )
 from tandem_export.targets.stablehlo.build import stablehlo_version
 from tests.bundle import sample
-from tests.targets.toy import TOY, leaf, step, with_function, with_state
+from tests.targets.toy import TOY, context, leaf, step, with_function, with_state
 from tests.tiny import TANDEM
 
 ARGUMENTS = (
@@ -203,7 +203,7 @@ def test_build_writes_both_forms_and_reports_progress(tmp_path):
         table = np.zeros(TOY.params["primary.table"].shape, np.float32)
         writer.add_weights(sample.WEIGHTS | {"primary.table": table}, "float32")
         writer.add_file("tokenizer.json", b"{}")
-        build_stablehlo([TOY, second], writer, ("cpu", "tpu"), lambda *step: seen.append(step))
+        build_stablehlo(context([TOY, second], writer, lambda *step: seen.append(step)))
         writer.commit(sample.manifest())
     bundle = open_bundle(tmp_path / "b")
     assert bundle.graph("toy_again").platforms == ("cpu", "tpu")

@@ -7,6 +7,7 @@ from functools import partial
 
 from tandem_export.bundle.vetting import signature_of
 from tandem_export.contract import STATELESS_ROLES, is_round
+from tandem_export.errors import ConfigError
 from tandem_export.graphs import Arrays, Graph
 from tandem_export.targets.savedmodel.session import preconditions as rules
 from tandem_export.targets.savedmodel.session.claiming import claim, insert, release
@@ -15,7 +16,15 @@ from tandem_export.targets.savedmodel.session.pool import Pool, run_on_slots
 
 
 def plan_methods(graphs: Sequence[Graph], pool: Pool) -> list[Method]:
-    """A method for every graph, and those that hand out slots if there are session graphs."""
+    """Returns a method for every graph, and those that hand out slots if there are session graphs.
+
+    Raises:
+      ConfigError: steps with state are asked for without `insert`.
+    """
+    roles = {graph.role for graph in graphs}
+    if "insert" not in roles and roles - set(STATELESS_ROLES):
+        rule = "`roles` must have 'insert' for sessions in a SavedModel"
+        raise ConfigError(f"{rule}. Got: {sorted(roles)}")
     made = [_of_graph(graph, pool) for graph in _once(graphs)]
     sessions = any(method.state for method in made)
     return [*made, claim(pool), release(pool)] if sessions else made
@@ -57,7 +66,7 @@ def _stateless(graph: Graph, pool: Pool) -> Method:
         del state
         if graph.role == "router":
             return []  # any logits are good
-        return rules.generate_rules(graph, pool.vocab_size, _max_new(graph), inputs)
+        return rules.generate_rules(graph, pool, inputs)
 
     return Method(
         name=graph.name,
@@ -68,8 +77,3 @@ def _stateless(graph: Graph, pool: Pool) -> Method:
         run=graph.function,
         scratch=pool.scratch,
     )
-
-
-def _max_new(graph: Graph) -> int:
-    """Returns the longest answer of a `generate` graph: the width of its output."""
-    return graph.outputs["tokens"].shape[1]

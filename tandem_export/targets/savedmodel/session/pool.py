@@ -19,8 +19,9 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
-from tandem_export.contract import Register, cache_length, is_cache, is_round
-from tandem_export.graphs import Arrays, Graph, Shapes
+from tandem_export.config import TandemConfig
+from tandem_export.contract import Register, is_cache, is_round
+from tandem_export.graphs import Arrays, BuildOptions, Graph, Shapes, state_shapes
 
 # Slots and positions are checked before: none counts from the end, which is three operations.
 _take = partial(jax.lax.dynamic_slice, allow_negative_indices=False)
@@ -31,18 +32,22 @@ _put_in_dim = partial(jax.lax.dynamic_update_slice_in_dim, allow_negative_indice
 
 @dataclass(frozen=True, kw_only=True)
 class Pool:
-    """The state that every session signature shares.
+    """The state that every session signature shares, and the limits of what calls may ask for.
 
     Attributes:
       slots: N, how many rows callers can hold. Row N is the scratch slot: warm-up, padding and
         refused calls write there.
-      row: shapes and dtypes of one row, B = 1: caches and registers.
+      rows: shapes and dtypes of caches and registers, `[N + 1, ...]`.
+      cache: cache positions S.
       vocab_size: token ids are below it.
+      max_new: the longest answer of `generate`, tokens.
     """
 
     slots: int
-    row: Shapes
+    rows: Shapes
+    cache: int
     vocab_size: int
+    max_new: int
 
     @property
     def scratch(self) -> int:
@@ -50,19 +55,21 @@ class Pool:
         return self.slots
 
     @property
-    def cache(self) -> int:
-        """Cache positions S."""
-        return cache_length(self.row)
-
-    @property
     def shapes(self) -> Shapes:
         """Of the whole pool: every state name, `owner` (0 is free) and `epoch` (a scalar)."""
-        whole = {
-            name: jax.ShapeDtypeStruct((self.slots + 1, *leaf.shape[1:]), leaf.dtype)
-            for name, leaf in self.row.items()
-        }
         owner = jax.ShapeDtypeStruct((self.slots + 1,), jnp.int32)
-        return whole | {"owner": owner, "epoch": jax.ShapeDtypeStruct((), jnp.int32)}
+        return self.rows | {"owner": owner, "epoch": jax.ShapeDtypeStruct((), jnp.int32)}
+
+
+def make_pool(config: TandemConfig, options: BuildOptions, slots: int) -> Pool:
+    """Returns the pool of a SavedModel with `slots` rows for callers, and one more."""
+    return Pool(
+        slots=slots,
+        rows=state_shapes(config, options, slots + 1),
+        cache=options.cache,
+        vocab_size=config.primary.vocab_size,
+        max_new=options.max_new,
+    )
 
 
 @jax.jit

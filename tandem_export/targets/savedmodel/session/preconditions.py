@@ -60,9 +60,10 @@ def _in_range(row: SamplingInput, value: jax.Array) -> Rule:
     return within(row.name, value, row.low, row.high)
 
 
-def generate_rules(graph: Graph, vocab_size: int, max_new: int, inputs: Arrays) -> list[Rule]:
+def generate_rules(graph: Graph, pool: Pool, inputs: Arrays) -> list[Rule]:
     """Rules for `generate`; a row that asks for 0 new tokens pads the batch."""
     assert graph.width is not None
+    vocab_size = pool.vocab_size
     tokens, length = inputs["tokens"], inputs["length"]
     place = jnp.arange(graph.width, dtype=jnp.int32)[None, :]
     outside = ~((tokens >= 0) & (tokens < vocab_size)) & (place < length[:, None])
@@ -70,7 +71,7 @@ def generate_rules(graph: Graph, vocab_size: int, max_new: int, inputs: Arrays) 
     return [
         within("length", length, 1, graph.width),
         Rule(f"`tokens` must be within 0 .. {vocab_size - 1}", outside, tokens),
-        within("max_new_tokens", inputs["max_new_tokens"], 0, max_new),
+        within("max_new_tokens", inputs["max_new_tokens"], 0, pool.max_new),
         within("stop_tokens", stops, -1, vocab_size - 1),
         *sampling_rules(inputs),
     ]

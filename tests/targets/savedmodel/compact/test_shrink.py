@@ -90,7 +90,7 @@ def test_the_default_grid_of_the_demo_pair_is_small(tmp_path) -> None:
         tmp_path / "demo",
         targets=("savedmodel",),
         check_values=False,
-        savedmodel=asked,
+        target_options={"savedmodel": asked},
     )
     folder = model_folder(bundle)
     assert (folder / "saved_model.pb").stat().st_size < LIMIT

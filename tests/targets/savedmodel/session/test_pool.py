@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from tandem_export.graphs import BuildOptions, Graph, plan_graphs
-from tandem_export.targets.savedmodel.build import plan
-from tandem_export.targets.savedmodel.options import SavedModelOptions
 from tandem_export.targets.savedmodel.session.method import Method
+from tandem_export.targets.savedmodel.session.methods import plan_methods
 from tandem_export.targets.savedmodel.session.pool import (
+    make_pool,
     put_positions,
     put_registers,
     take_positions,
@@ -46,7 +46,7 @@ def planned(kind: str) -> dict[str, tuple[Graph, Method]]:
         batch=(2,), gamma=(3,), prompt=(4,), cache=CACHE, platforms=("cpu",), roles=ROLES
     )
     graphs = plan_graphs(CONFIGS[kind], options)
-    methods, _ = plan(graphs, SavedModelOptions(slots=SLOTS))
+    methods = plan_methods(graphs, make_pool(CONFIGS[kind], options, SLOTS))
     own = {method.name: method for method in methods}
     return {g.name: (g, own[g.name]) for g in graphs if g.role != "insert"}
 
