@@ -13,6 +13,7 @@ from tandem_export.contract.roles import (
     Role,
     graph_name,
     is_round,
+    position_name,
     signature_role,
 )
 from tandem_export.contract.sampling import SAMPLING_INPUTS, SamplingInput, sampling_inputs
@@ -60,6 +61,7 @@ __all__ = [
     "is_round",
     "is_rows",
     "parse_cache_name",
+    "position_name",
     "prefix_name",
     "rows_name",
     "sampling_inputs",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal, TypeGuard, get_args
 
+from tandem_export.contract.state import Register
+
 Role = Literal[
     "prefill",
     "insert",
@@ -27,6 +29,16 @@ STATELESS_ROLES: tuple[Role, ...] = ("router", "generate")
 def is_round(role: str) -> TypeGuard[RoundRole]:
     """Returns whether a graph of this role runs whole rounds."""
     return role in ROUND_ROLES
+
+
+def position_name(role: str) -> str | None:
+    """Returns the input or register that holds, row by row, the first cache position of a block.
+
+    What a row may see of its cache lies before it. None is a role that attends to no cache.
+    """
+    if is_round(role):
+        return Register.POSITION.value
+    return "start" if role in STEP_ROLES and role not in STATELESS_ROLES else None
 
 
 def graph_name(

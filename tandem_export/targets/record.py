@@ -9,16 +9,8 @@ from tandem_export.bundle import GraphRecord, TensorSpec
 from tandem_export.graphs import Graph
 
 
-def graph_record(
-    graph: Graph, outputs: Mapping[str, Any] | None = None, **of_target: Any
-) -> GraphRecord:
-    """The record of `graph`, with the fields that only one target has.
-
-    Args:
-      graph: what was exported.
-      outputs: arrays or shapes by name, where they were read back; None is those of `graph`.
-      of_target: further fields of `GraphRecord`.
-    """
+def graph_record(graph: Graph, **of_target: Any) -> GraphRecord:
+    """Returns the record of `graph`, with the fields of `GraphRecord` that only one target has."""
     return GraphRecord(
         name=graph.name,
         role=graph.role,
@@ -29,7 +21,7 @@ def graph_record(
         params=_specs(graph.params),
         state=_specs(graph.state),
         inputs=_specs(graph.inputs),
-        outputs=_specs(graph.outputs if outputs is None else outputs),
+        outputs=_specs(graph.outputs),
         **of_target,
     )
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from experiments.layer_scan import alone, programs, stacked
-from tandem_export.targets.validate.values import random_values
+from tandem_export.targets.validate.case import random_values
 from tests.tiny import GEMMA2, LLAMA
 
 

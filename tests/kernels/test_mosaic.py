@@ -51,6 +51,7 @@ def every_case(cases: list[Case]) -> Graph:
         params={},
         state=state,
         inputs=inputs | starts,
+        outputs=jax.eval_shape(function, {}, state, inputs | starts)[0],
     )
 
 

@@ -15,7 +15,7 @@ from jax.sharding import Mesh
 
 from tandem_export.graphs import BuildOptions, Graph, plan_graphs
 from tandem_export.targets.stablehlo.mesh import AXIS, placement
-from tandem_export.targets.validate.values import random_values
+from tandem_export.targets.validate.case import random_values
 from tests.tiny import LLAMA, QWEN3, TANDEM
 
 PRIMARY = dataclasses.replace(LLAMA, vocab_size=16, num_heads=8, num_kv_heads=4)

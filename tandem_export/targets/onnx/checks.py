@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 import onnx
-from onnx import ModelProto, TensorProto, ValueInfoProto, helper
+from onnx import ModelProto, TensorProto, TypeProto, ValueInfoProto, helper
 
 from tandem_export.bundle import TensorPlace
 from tandem_export.bundle.layout import WEIGHTS
 from tandem_export.graphs import Graph
 from tandem_export.targets.errors import (
-    DtypeMismatchError,
     ExternalDataError,
     FileSizeError,
     InvalidModelError,
     NameMismatchError,
     OperatorError,
-    ShapeMismatchError,
 )
 from tandem_export.targets.onnx.operators import ALLOWED
+from tandem_export.targets.validate.arrays import Described, check_arrays
 
 # Weights are external, so a graph is its operations alone.
 LARGEST_FILE = 1_000_000
@@ -45,24 +43,20 @@ def check_file(path: Path, graph: Graph, places: Mapping[str, TensorPlace]) -> N
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise InvalidModelError(f"{graph.name}: not a valid ONNX model: {error}") from error
     model = onnx.load(path, load_external_data=False)
-    _check_values(graph.name, "inputs", model.graph.input, graph.state | graph.inputs)
-    _check_values(graph.name, "outputs", model.graph.output, graph.outputs)
+    inputs, outputs = _described(model.graph.input), _described(model.graph.output)
+    check_arrays(graph.name, "inputs", inputs, graph.state | graph.inputs)
+    check_arrays(graph.name, "outputs", outputs, graph.outputs)
     _check_weights(graph, model, places)
     _check_operators(graph.name, model)
 
 
-def _check_values(graph: str, part: str, values: Any, want: Mapping[str, Any]) -> None:
-    got: dict[str, ValueInfoProto] = {value.name: value for value in values}
-    if set(got) != set(want):
-        raise NameMismatchError(f"{graph}: {part} must be {sorted(want)}. Got: {sorted(got)}")
-    for name, leaf in want.items():
-        where, kind = f"{graph}: {part} {name!r}", got[name].type.tensor_type
-        shape = tuple(d.dim_value if d.HasField("dim_value") else None for d in kind.shape.dim)
-        if shape != tuple(leaf.shape):
-            raise ShapeMismatchError(f"{where} must have shape {leaf.shape}. Got: {shape}")
-        if kind.elem_type != helper.np_dtype_to_tensor_dtype(leaf.dtype):
-            own = TensorProto.DataType.Name(kind.elem_type)
-            raise DtypeMismatchError(f"{where} must have dtype {leaf.dtype}. Got: {own}")
+def _described(values: Iterable[ValueInfoProto]) -> dict[str, Described]:
+    return {value.name: _describe(value.type.tensor_type) for value in values}
+
+
+def _describe(kind: TypeProto.Tensor) -> Described:
+    shape = tuple(d.dim_value if d.HasField("dim_value") else None for d in kind.shape.dim)
+    return Described(shape, helper.tensor_dtype_to_np_dtype(kind.elem_type).name)
 
 
 def _check_weights(graph: Graph, model: ModelProto, places: Mapping[str, TensorPlace]) -> None:

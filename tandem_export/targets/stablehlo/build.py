@@ -23,6 +23,7 @@ from tandem_export.targets.stablehlo.mesh import Placement
 from tandem_export.targets.stablehlo.settings import jax_settings
 from tandem_export.targets.validate import signature as checks
 from tandem_export.targets.validate import values
+from tandem_export.targets.validate.case import draw_case
 
 # How long the two forms are promised to be readable, in days.
 # jax.export: 6 months of backward compatibility, counted between the releases that export and load
@@ -126,7 +127,7 @@ def export_graph(
     checks.check_signature(loaded, graph)
     checks.check_donation(loaded, graph)
     compared = check_values and placed is None and export.default_export_platform() == platform
-    difference = values.check_values(loaded, graph) if compared else None
+    difference = values.check_values(graph, _run(loaded), draw_case(graph)) if compared else None
     return ExportedGraph(
         record=_record(graph, loaded, difference),
         artifact=Artifact(jax_export=serialized, stablehlo=loaded.mlir_module_serialized),
@@ -173,11 +174,17 @@ def _load(name: str, serialized: bytes) -> export.Exported:
         raise SerializationError(f"{name}: its bytes cannot be read back: {error!r}") from error
 
 
+def _run(loaded: export.Exported) -> values.Run:
+    def run(*arguments: Any) -> Any:
+        with values.compiled(loaded.call) as call:
+            return jax.device_get(call(*arguments))
+
+    return run
+
+
 def _record(graph: Graph, loaded: export.Exported, difference: float | None) -> GraphRecord:
-    outputs, _ = checks.results(loaded)
     return graph_record(
         graph,
-        outputs,
         calling_convention_version=loaded.calling_convention_version,
         stablehlo_version=stablehlo_version(loaded.mlir_module_serialized),
         difference=difference,

@@ -24,6 +24,9 @@ FACTOR = 16
 # Units in the last place of the largest value: allowed where moving changes less, such as in sums
 # of few numbers.
 FLOOR = 4
+# Values this large are what fills cache positions that no row may see (`validate.case`): they are
+# never moved, and no measure of what else an array holds.
+POISONED = 1e29
 _RUNS = 2
 # Norms, scales of int8, biases, small matrices: a model has one before each of its large products,
 # and they cost no memory worth counting.
@@ -34,7 +37,7 @@ _SEED = 20240214
 def moved(arrays: Arrays, rng: np.random.Generator) -> dict[str, Any]:
     """The same arrays; each float of the small ones is one unit in its last place off, up or down.
 
-    NaN, infinities, integers and large arrays stay as they are.
+    NaN, infinities, poison, integers and large arrays stay as they are.
     """
     return {name: _move(value, rng) for name, value in arrays.items()}
 
@@ -46,7 +49,8 @@ def _move(value: Any, rng: np.random.Generator) -> Any:
     # Times 1 +- eps: a float's neighbour, or the one after it.
     sign = rng.choice(np.array([-1, 1], np.float32), array.shape)
     step = np.float32(1) + sign * np.float32(ml_dtypes.finfo(array.dtype).eps)
-    return (array.astype(np.float32) * step).astype(array.dtype)
+    wide = array.astype(np.float32)
+    return np.where(np.abs(wide) < POISONED, wide * step, wide).astype(array.dtype)
 
 
 def _is_float(dtype: Any) -> bool:
@@ -78,7 +82,7 @@ def _floor(value: np.ndarray) -> float:
     if not _is_float(value.dtype):
         return 0.0
     wide = np.abs(value.astype(np.float64))
-    size = float(np.max(wide, where=np.isfinite(wide), initial=0.0))
+    size = float(np.max(wide, where=wide < POISONED, initial=0.0))
     return FLOOR * float(ml_dtypes.finfo(value.dtype).eps) * max(1.0, size)
 
 

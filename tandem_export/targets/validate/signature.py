@@ -11,14 +11,9 @@ from typing import Any
 import jax
 from jax import export
 
-from tandem_export.graphs import Graph
-from tandem_export.targets.errors import (
-    DonationError,
-    DtypeMismatchError,
-    NameMismatchError,
-    ShapeMismatchError,
-    UnusedParameterError,
-)
+from tandem_export.graphs import Graph, Shapes
+from tandem_export.targets.errors import DonationError, NameMismatchError, UnusedParameterError
+from tandem_export.targets.validate.arrays import check_arrays, described
 
 # How the module marks an argument whose buffer a result may take over.
 _DONATED = re.compile(r"tf\.aliasing_output|jax\.buffer_donor")
@@ -48,8 +43,7 @@ def check_signature(exported: export.Exported, graph: Graph) -> None:
         rule = "a graph must return `(outputs, state)`"
         raise NameMismatchError(f"{graph.name}: {rule}. Got: {got_results}")
     outputs, state = got_results
-    if not _is_flat(outputs):
-        raise NameMismatchError(f"{graph.name}: `outputs` must be a flat dict. Got: {outputs}")
+    _compare(graph.name, "outputs", outputs, graph.outputs)
     _compare(graph.name, "returned state", state, graph.state)
 
 
@@ -57,17 +51,10 @@ def _is_flat(values: Any) -> bool:
     return isinstance(values, dict) and all(hasattr(leaf, "dtype") for leaf in values.values())
 
 
-def _compare(graph: str, part: str, got: Any, want: dict[str, Any]) -> None:
-    if not _is_flat(got) or set(got) != set(want):
-        names = sorted(got) if isinstance(got, dict) else got
-        rule = f"{part} must be the flat dict of {sorted(want)}"
-        raise NameMismatchError(f"{graph}: {rule}. Got: {names}")
-    for name, leaf in want.items():
-        where, own = f"{graph}: {part} {name!r}", got[name]
-        if own.shape != leaf.shape:
-            raise ShapeMismatchError(f"{where} must have shape {leaf.shape}. Got: {own.shape}")
-        if own.dtype != leaf.dtype:
-            raise DtypeMismatchError(f"{where} must have dtype {leaf.dtype}. Got: {own.dtype}")
+def _compare(graph: str, part: str, got: Any, want: Shapes) -> None:
+    if not _is_flat(got):
+        raise NameMismatchError(f"{graph}: {part} must be a flat dict. Got: {got}")
+    check_arrays(graph, part, described(got), want)
 
 
 def unused_arguments(exported: export.Exported, graph: Graph) -> list[tuple[str, str]]:

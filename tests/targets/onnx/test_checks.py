@@ -54,6 +54,7 @@ GRAPH = Graph(
     params={name: leaf(value.shape) for name, value in WEIGHTS.items()},
     state={"primary_v.00": leaf((2, 1, 8, 3))},
     inputs={"tokens": leaf((2, 1), jnp.int32), "start": leaf((2,), jnp.int32)},
+    outputs={"logits": leaf((2, 3)), "rows.primary_v.00": leaf((2, 1, 1, 3))},
 )
 
 
@@ -151,7 +152,7 @@ def bulk(model):
         (rename_input, NameMismatchError, "inputs must be"),
         (drop_output, NameMismatchError, "outputs must be"),
         (widen_output, ShapeMismatchError, r"output 'logits'|outputs 'logits'"),
-        (integer_input, DtypeMismatchError, r"'start' must have dtype int32. Got: INT64"),
+        (integer_input, DtypeMismatchError, r"'start' must have dtype int32. Got: int64"),
         (shift_weight, ExternalDataError, r"weight 'primary.weight' must be \(3, 3\) float32 at"),
         (inline_weight, NameMismatchError, "external tensors must be the parameters"),
         (strange_operator, OperatorError, r"Got: \[\('', 'E"),
@@ -176,11 +177,13 @@ def one_more(params, state, inputs):
     return made | {"logits": made["logits"] + 1}, state
 
 
-@pytest.mark.parametrize("function", [one_more, reads_past_start], ids=["value", "unused-row"])
-def test_other_values_are_found(good, store, function):
-    other = dataclasses.replace(GRAPH, function=function)
+def test_other_values_are_found(good, store):
+    other = dataclasses.replace(GRAPH, function=one_more)
     with pytest.raises(ValueMismatchError, match=r"must be within .* Got: largest difference"):
         check_values(saved(good, store), other, WEIGHTS)
+    leaky = dataclasses.replace(GRAPH, function=reads_past_start)
+    with pytest.raises(ValueMismatchError, match="must be finite, and small, on caches"):
+        check_values(saved(good, store), leaky, WEIGHTS)
 
 
 def test_a_graph_that_reads_unused_rows_fails_its_own_check(store, tmp_path):
@@ -188,7 +191,7 @@ def test_a_graph_that_reads_unused_rows_fails_its_own_check(store, tmp_path):
     leaky = dataclasses.replace(GRAPH, function=reads_nan)
     leaky = dataclasses.replace(leaky, state=leaky.state | {"primary_k.00": leaf((2, 1, 8, 3))})
     path = saved(convert(leaky, locate_weights(store)), store)
-    with pytest.raises(ValueMismatchError, match="must be finite on poisoned caches"):
+    with pytest.raises(ValueMismatchError, match="must be finite, and small, on caches"):
         check_values(path, leaky, WEIGHTS)
 
 

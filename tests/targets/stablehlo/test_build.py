@@ -76,7 +76,7 @@ def test_state_and_inputs_that_are_not_read_stay_arguments():
     def function(params, state, inputs):
         return {}, state | {"cache": state["cache"] + params["primary.table"][0, 0]}
 
-    made = export_graph(with_function(function), "cpu")
+    made = export_graph(with_function(function, outputs={}), "cpu")
     exported = export.deserialize(bytearray(made.artifact.jax_export))
     assert exported.module_kept_var_idx == (0, 1, 2, 3)
     assert [spec.name for spec in made.record.inputs] == ["tokens"]
@@ -86,9 +86,10 @@ def test_a_graph_without_state_or_outputs_is_exported():
     def function(params, state, inputs):
         return {"twice": inputs["x"] * 2}, {}
 
-    graph = with_function(function, params={}, state={}, inputs={"x": leaf((3,))})
+    shapes = {"inputs": {"x": leaf((3,))}, "outputs": {"twice": leaf((3,))}}
+    graph = with_function(function, params={}, state={}, **shapes)
     assert export_graph(graph, "cpu").record.difference == 0.0
-    empty = with_function(lambda p, s, i: ({}, step(p, s, i)[1]))
+    empty = with_function(lambda p, s, i: ({}, step(p, s, i)[1]), outputs={})
     assert export_graph(empty, "cpu").record.outputs == ()
 
 
@@ -134,11 +135,16 @@ UNUSED = dataclasses.replace(TOY, params=TOY.params | {"router.bias": leaf((1,))
         (
             with_state(cache=None),
             NameMismatchError,
-            r"returned state must be the flat dict of \['cache', 'position'\]\. Got: \['pos",
+            r"returned state must be \['cache', 'position'\]\. Got: \['position'\]",
         ),
         (with_state(more=lambda s: s["cache"]), NameMismatchError, r"Got: .*'more'"),
+        (
+            dataclasses.replace(TOY, outputs={"sums": leaf((2, 3))}),
+            NameMismatchError,
+            r"outputs must be \['sums'\]\. Got: \['sum'\]",
+        ),
         (with_function(not_a_pair), NameMismatchError, r"must return `\(outputs, state\)`"),
-        (with_function(nested), NameMismatchError, "`outputs` must be a flat dict"),
+        (with_function(nested), NameMismatchError, "outputs must be a flat dict"),
         (
             with_state(cache=lambda s: s["cache"][:, 1:]),
             ShapeMismatchError,
@@ -157,6 +163,7 @@ UNUSED = dataclasses.replace(TOY, params=TOY.params | {"router.bias": leaf((1,))
         "unused-parameter",
         "state-dropped",
         "state-added",
+        "output-renamed",
         "no-pair",
         "nested-outputs",
         "state-shape",
