@@ -17,7 +17,6 @@ from experiments.steps import alternate, random_arrays, session_run
 from tandem_export.bundle import Bundle, GraphRecord, locate_weights, open_bundle
 from tandem_export.bundle.layout import WEIGHTS
 from tandem_export.cli.output import make_table, print_tables
-from tandem_export.config import from_dict
 from tandem_export.targets.onnx.convert import bind_weights
 
 TOLERANCE = 1e-4
@@ -40,9 +39,7 @@ def compare(bundle: Bundle, graph: GraphRecord, repetitions: int = 25) -> Ratio:
       ValueError: they disagree, so the decoder is not a plain one.
     """
     who = "drafter" if graph.role == "drafter_step" else "primary"
-    record = dataclasses.asdict(bundle.manifest.model)
-    pair = from_dict({name: record[name] for name in ("kind", "primary", "drafter", "layer_map")})
-    model = hand_graph(graph, who, getattr(pair, who))
+    model = hand_graph(graph, who, getattr(bundle.manifest.model, who))
     places = locate_weights(bundle.path / WEIGHTS)
     bind_weights(model, {s.name: places[s.name] for s in graph.params if s.name.startswith(who)})
     arrays = random_arrays(graph)

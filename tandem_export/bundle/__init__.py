@@ -5,6 +5,7 @@ Knows numpy and the standard library, no engine and no model: the runtime reads 
 
 from tandem_export.bundle.bundle import Bundle
 from tandem_export.bundle.describe import describe
+from tandem_export.bundle.facts import BuildRecord, SavedModelFacts, TargetFacts, Tuning
 from tandem_export.bundle.jax_export import Artifact
 from tandem_export.bundle.manifest import (
     FORMAT_VERSION,
@@ -24,6 +25,7 @@ from tandem_export.storage import TensorPlace
 __all__ = [
     "FORMAT_VERSION",
     "Artifact",
+    "BuildRecord",
     "Bundle",
     "BundleWriter",
     "CheckpointRecord",
@@ -31,8 +33,11 @@ __all__ = [
     "GraphRecord",
     "Manifest",
     "ModelRecord",
+    "SavedModelFacts",
+    "TargetFacts",
     "TensorPlace",
     "TensorSpec",
+    "Tuning",
     "describe",
     "locate_weights",
     "open_bundle",

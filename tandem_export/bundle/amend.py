@@ -7,12 +7,18 @@ from typing import Any
 
 from tandem_export.bundle import layout
 from tandem_export.bundle.bundle import Bundle
+from tandem_export.bundle.manifest import encode
 from tandem_export.bundle.parse import parse_manifest
+from tandem_export.config import to_dict
+from tandem_export.errors import BundleError
+from tandem_export.storage import read_json
 from tandem_export.storage.folders import link_tree, replace_folder, staging
 
 
-def add_tuning(bundle: Bundle, section: str, values: dict[str, Any]) -> Bundle:
-    """The bundle with `values` as its manifest's `tuning[section]`; no other file changes.
+def add_tuning(bundle: Bundle, **findings: Any) -> Bundle:
+    """Returns the bundle with `findings`, fields of `Tuning`, in its manifest.
+
+    No other file changes, and what the manifest says that this release does not know stays in it.
 
     Manifest and digest change together: a folder of links to the bundle's files, with new ones of
     these two, takes the bundle's place in one step.
@@ -20,9 +26,10 @@ def add_tuning(bundle: Bundle, section: str, values: dict[str, Any]) -> Bundle:
     Raises:
       BundleError: the new manifest breaks the schema.
     """
-    tuning = bundle.manifest.tuning | {section: values}
-    manifest = dataclasses.replace(bundle.manifest, tuning=tuning)
-    data = manifest.to_json()
+    tuning = dataclasses.replace(bundle.manifest.tuning, **findings)
+    values = read_json(bundle.path / layout.MANIFEST, error=BundleError)
+    values["tuning"] |= {name: to_dict(tuning)[name] for name in findings}
+    data = encode(values)
     parse_manifest(data)
     with staging(bundle.path) as folder:
         link_tree(bundle.path, folder)
@@ -33,4 +40,5 @@ def add_tuning(bundle: Bundle, section: str, values: dict[str, Any]) -> Bundle:
             (folder / name).unlink()
             (folder / name).write_bytes(text)
         replace_folder(folder, bundle.path)
+    manifest = dataclasses.replace(bundle.manifest, tuning=tuning)
     return dataclasses.replace(bundle, manifest=manifest)

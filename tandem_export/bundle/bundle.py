@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from tandem_export.bundle import layout
+from tandem_export.bundle.facts import SavedModelFacts
 from tandem_export.bundle.jax_export import Artifact, join
 from tandem_export.bundle.manifest import GraphRecord, Manifest
 from tandem_export.bundle.vetting import check_graph, check_model
@@ -119,6 +120,18 @@ class Bundle:
         self._checked(graph, form)
         return self.path / graph.files[form]
 
+    @property
+    def savedmodel(self) -> SavedModelFacts:
+        """What the manifest says of the SavedModel.
+
+        Raises:
+          BundleError: the bundle has none.
+        """
+        facts = self.manifest.targets.savedmodel
+        if facts is None:
+            raise BundleError("the bundle has no SavedModel. Build it with that format too.")
+        return facts
+
     def savedmodel_path(self) -> Path:
         """Returns the version folder of the SavedModel, which was checked before.
 
@@ -126,7 +139,7 @@ class Bundle:
           BundleError: there is none, or it does what no graph of its roles may do.
         """
         graphs = self.in_form("savedmodel").manifest.graphs
-        folder = self.manifest.targets["savedmodel"]["folder"]
+        folder = self.savedmodel.folder
         files = [name for name in self.manifest.files if name.startswith(f"{folder}/")]
         data = self._bytes(graphs[0].files["savedmodel"])
         check_model(graphs, [name.removeprefix(f"{folder}/") for name in files], data)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections import Counter
 from datetime import UTC, datetime
 from typing import Any
@@ -14,16 +13,16 @@ from tandem_export.bundle.manifest import GraphRecord
 
 def describe(bundle: Bundle) -> dict[str, Any]:
     """Facts for people and scripts: sizes in bytes, buckets, graphs, hashes, expiry, versions."""
-    manifest = bundle.manifest
+    manifest, stated = bundle.manifest, bundle.manifest.to_dict()
     sizes = _sizes(bundle)
     return {
         "path": str(bundle.path),
         "name": manifest.name,
         "format_version": manifest.format_version,
         "created": manifest.created,
-        "model": dataclasses.asdict(manifest.model),
-        "checkpoint": dataclasses.asdict(manifest.checkpoint),
-        "options": manifest.options,
+        "model": stated["model"],
+        "checkpoint": stated["checkpoint"],
+        "options": stated["options"],
         "parity": sorted({graph.parity for graph in manifest.graphs}),
         "graphs": [_graph_facts(bundle, graph) for graph in manifest.graphs],
         "bytes": sizes | {"total": sum(sizes.values())},
@@ -31,8 +30,8 @@ def describe(bundle: Bundle) -> dict[str, Any]:
         "not_after": manifest.not_after,
         "expired": manifest.expired(datetime.now(UTC).date()),
         "versions": manifest.versions,
-        "calibration": manifest.calibration,
-        "tuning": manifest.tuning,
+        "targets": stated["targets"],
+        "tuning": stated["tuning"],
     }
 
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any
+from typing import Any, Literal
+
+from tandem_export.bundle.facts import BuildRecord, TargetFacts, Tuning
+from tandem_export.config import DecoderConfig, RouterConfig, to_dict
 
 # The version rises with every change that an older reader would misread.
 # Version 1: the first one.
 # Version 2: StableHLO graphs have one artifact for each platform, and no platform index.
-FORMAT_VERSION = 2
-READ_VERSIONS = (1, 2)
+# Version 3: there is no `calibration`, which earlier readers ask for and nothing ever filled.
+FORMAT_VERSION = 3
+READ_VERSIONS = (1, 2, 3)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,15 +87,15 @@ class GraphRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelRecord:
-    """The pair: both decoder configs and the router's as plain objects, and its vocabulary.
+    """The pair: its configurations, as in `TandemConfig`, and its vocabulary.
 
     `tau` is the checkpoint's default threshold; None without a router.
     """
 
-    kind: str
-    primary: dict[str, Any]
-    drafter: dict[str, Any]
-    router: dict[str, Any] | None
+    kind: Literal["tandem", "independent"]
+    primary: DecoderConfig
+    drafter: DecoderConfig
+    router: RouterConfig | None
     layer_map: tuple[int, ...]
     vocab_size: int
     end_tokens: tuple[int, ...]
@@ -114,36 +117,45 @@ class Manifest:
 
     Attributes:
       created: ISO 8601 time with its offset.
-      options: the build options: `batch`, `gamma`, `prompt` buckets, `cache`, `max_new`, `dtype`,
-        `attention`, `least_rows`, `lossless`, `platforms`.
+      options: what it was built with.
       files: relative path -> hash and size, every file but the manifest and its digest.
       versions: tool -> version.
       not_after: part -> last ISO date on which it may be used, or None.
-      calibration: router calibration; empty when none was made.
-      tuning: costs and chosen gammas per bucket; empty when none were measured.
-      targets: what a target says of its own part: folder, versions that it needs.
+      tuning: what was found out about it since.
+      targets: what targets say of their parts.
     """
 
     name: str
     created: str
     model: ModelRecord
     checkpoint: CheckpointRecord
-    options: dict[str, Any]
+    options: BuildRecord
     versions: dict[str, str]
     not_after: dict[str, str | None]
-    calibration: dict[str, Any] = field(default_factory=dict)
-    tuning: dict[str, Any] = field(default_factory=dict)
-    targets: dict[str, Any] = field(default_factory=dict)
+    tuning: Tuning = field(default_factory=Tuning)
+    targets: TargetFacts = field(default_factory=TargetFacts)
     graphs: tuple[GraphRecord, ...] = ()
     files: dict[str, FileRecord] = field(default_factory=dict)
     format_version: int = FORMAT_VERSION
 
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the manifest as JSON values; in `tuning` and `targets`, None is left out."""
+        values = to_dict(self)
+        for part in ("tuning", "targets"):
+            stated = values[part].items()
+            values[part] = {name: value for name, value in stated if value not in (None, {})}
+        return values
+
     def to_json(self) -> bytes:
-        """Compact JSON with sorted keys."""
-        values = dataclasses.asdict(self)
-        return json.dumps(values, sort_keys=True, separators=(",", ":")).encode()
+        """Returns the bytes of the manifest's file."""
+        return encode(self.to_dict())
 
     def expired(self, today: date) -> list[str]:
         """The parts that may no longer be used on `today`, sorted."""
         ends = {part: end for part, end in self.not_after.items() if end is not None}
         return sorted(part for part, end in ends.items() if date.fromisoformat(end) < today)
+
+
+def encode(values: dict[str, Any]) -> bytes:
+    """Returns the values of a manifest as compact JSON with sorted keys."""
+    return json.dumps(values, sort_keys=True, separators=(",", ":")).encode()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from functools import cache
 from importlib import resources
-from typing import Any
+from typing import Any, TypeVar
 
+from tandem_export.bundle.facts import BuildRecord, SavedModelFacts, TargetFacts, Tuning
 from tandem_export.bundle.layout import MANIFEST
 from tandem_export.bundle.manifest import (
     READ_VERSIONS,
@@ -17,8 +19,12 @@ from tandem_export.bundle.manifest import (
     ModelRecord,
     TensorSpec,
 )
-from tandem_export.errors import BundleError
+from tandem_export.config import DecoderConfig, RopeConfig, RouterConfig, from_dict
+from tandem_export.contract import MODELS
+from tandem_export.errors import BundleError, ConfigError
 from tandem_export.storage import first_breach, make_validator, parse_json
+
+Record = TypeVar("Record")
 
 
 @cache
@@ -48,33 +54,59 @@ def parse_manifest(data: bytes) -> Manifest:
 
 
 def _manifest(values: dict[str, Any]) -> Manifest:
-    fields = dict(values)
-    fields["model"] = _model(values["model"])
-    fields["checkpoint"] = CheckpointRecord(**values["checkpoint"])
-    fields["graphs"] = tuple(_graph(graph) for graph in values["graphs"])
-    fields["files"] = {name: FileRecord(**record) for name, record in values["files"].items()}
-    return Manifest(**fields)
+    fields = values | {
+        "model": _model(values["model"]),
+        "checkpoint": CheckpointRecord(**values["checkpoint"]),
+        "options": _record(BuildRecord, values["options"]),
+        "tuning": _record(Tuning, values["tuning"]),
+        "targets": _targets(values.get("targets", {})),
+        "graphs": tuple(_graph(graph) for graph in values["graphs"]),
+        "files": {name: FileRecord(**record) for name, record in values["files"].items()},
+    }
+    return _record(Manifest, fields)
+
+
+def _record(kind: type[Record], values: dict[str, Any]) -> Record:
+    """Builds a dataclass from JSON: lists become tuples, unknown keys are left out."""
+    return kind(**{name: _frozen(value) for name, value in _known(kind, values).items()})
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _model(values: dict[str, Any]) -> ModelRecord:
-    fields = dict(values)
-    for name in ("layer_map", "end_tokens"):
-        fields[name] = tuple(values[name])
-    return ModelRecord(**fields)
+    wanted = {name: values[name] for name in ("kind", "layer_map")}
+    wanted |= {name: _decoder(values[name]) for name in MODELS}
+    router = values["router"]
+    wanted["router"] = None if router is None else _known(RouterConfig, router)
+    try:
+        pair = from_dict(wanted, "model")
+    except ConfigError as error:
+        raise BundleError(f"manifest.json, at $.model: {error}") from error
+    configs = {name: getattr(pair, name) for name in wanted}
+    return _record(ModelRecord, values | configs)
+
+
+def _decoder(values: dict[str, Any]) -> dict[str, Any]:
+    known = _known(DecoderConfig, values)
+    return known | {"rope": _known(RopeConfig, known["rope"])} if "rope" in known else known
+
+
+def _known(kind: type, values: dict[str, Any]) -> dict[str, Any]:
+    names = {field.name for field in dataclasses.fields(kind)}
+    return {name: value for name, value in values.items() if name in names}
+
+
+def _targets(values: dict[str, Any]) -> TargetFacts:
+    facts = values.get("savedmodel")
+    return TargetFacts(savedmodel=None if facts is None else _record(SavedModelFacts, facts))
 
 
 def _graph(values: dict[str, Any]) -> GraphRecord:
     fields = dict(values)
     for name in ("params", "state", "inputs", "outputs"):
-        fields[name] = _specs(values[name])
-    fields["platforms"] = tuple(values["platforms"])
+        fields[name] = tuple(_record(TensorSpec, spec) for spec in values[name])
     calls = values.get("custom_calls", {})  # format 1 lists none
-    fields["custom_calls"] = {form: tuple(own) for form, own in calls.items()}
-    return GraphRecord(**fields)
-
-
-def _specs(values: list[dict[str, Any]]) -> tuple[TensorSpec, ...]:
-    return tuple(
-        TensorSpec(name=spec["name"], shape=tuple(spec["shape"]), dtype=spec["dtype"])
-        for spec in values
-    )
+    fields["custom_calls"] = {form: tuple(names) for form, names in calls.items()}
+    return _record(GraphRecord, fields)

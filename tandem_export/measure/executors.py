@@ -88,7 +88,7 @@ def bench_executors(
     report = progress or (lambda done, total, what: None)
     specs = tuple(dict.fromkeys(ExecutorSpec.parse(e, what="executors") for e in executors))
     lines: list[ExecutorLine] = []
-    for batch in open_bundle(path, allow_expired=True).manifest.options["batch"]:
+    for batch in open_bundle(path, allow_expired=True).manifest.options.batch:
         engines = {str(spec): _load(path, spec, batch, threads) for spec in specs}
         limits = next(iter(engines.values())).limits
         room = limits.cache - max_new_tokens - limits.gamma

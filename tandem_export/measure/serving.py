@@ -73,8 +73,8 @@ def bench_serving(
       RequestError: a prompt that the bundle cannot serve.
     """
     bundle = open_bundle(path)
-    served, facts = bundle.in_form("savedmodel"), bundle.manifest.targets["savedmodel"]
-    folder = bundle.path / facts["folder"]
+    served, facts = bundle.in_form("savedmodel"), bundle.savedmodel
+    folder = bundle.path / facts.folder
     import_module("tensorflow")  # takes seconds, which are not the model's
     begin = time.perf_counter()
     model = LocalModel(folder)
@@ -85,12 +85,12 @@ def bench_serving(
         stack.enter_context(closing(model))
         engines = {"jax": _jax_call(bundle, graph), "tensorflow": _call(model, graph.name)}
         generate = _alternate({n: lambda c=c: c(inputs) for n, c in engines.items()}, repetitions)
-        server = stack.enter_context(closing(StandIn(folder, facts["model"])))
+        server = stack.enter_context(closing(StandIn(folder, facts.model)))
         addresses = {"grpc": server.grpc_address, "rest": server.rest_address}
         wires: dict[str, Model] = {"none": model}
         for name, address in addresses.items():
-            wires[name] = stack.enter_context(closing(connect(address, model=facts["model"])))
-        rounds = _rounds(served, wires, facts["slots"], repetitions * 5)
+            wires[name] = stack.enter_context(closing(connect(address, model=facts.model)))
+        rounds = _rounds(served, wires, facts.slots, repetitions * 5)
     return ServingCosts(
         graph=graph.name,
         generate_seconds=generate,

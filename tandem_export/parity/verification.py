@@ -99,7 +99,7 @@ def verify(
     return Report(
         bundle=bundle.manifest.name,
         parity=_parity(bundle),
-        dtype=bundle.manifest.options["dtype"],
+        dtype=bundle.manifest.options.dtype,
         prompts=asked.prompts,
         seconds=time.perf_counter() - started,
         checks=merge(checks),
@@ -189,7 +189,7 @@ def _comparison(
     limits = subjects[0].limits
     alone = _subject(whole, limits, options, "reference", other) if other else subjects[0]
     reference = primary_alone(alone, prompts, longest)
-    dtype = bundle.manifest.options["dtype"]
+    dtype = bundle.manifest.options.dtype
     return lambda gamma: check_numeric(
         subjects, gamma, reference, prompts, dtype=dtype, max_new_tokens=longest
     )

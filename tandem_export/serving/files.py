@@ -8,7 +8,7 @@ from typing import Any
 
 from tandem_export.serving.client.messages import predict_request
 from tandem_export.serving.client.protos import message
-from tandem_export.serving.protocol import warmup_inputs
+from tandem_export.serving.protocol import CLAIM, RELEASE, warmup_inputs
 
 # Where TensorFlow Serving looks for requests to replay before a version gets traffic.
 WARMUP = "assets.extra/tf_serving_warmup_requests"
@@ -36,7 +36,7 @@ def write_serving_files(
     requests = [
         predict_request(model, name, warmup_inputs(inputs, scratch))
         for name, inputs in sorted(signatures.items())
-        if name not in ("claim", "release")  # nothing to compile worth a slot
+        if name not in (CLAIM, RELEASE)  # nothing to compile worth a slot
     ]
     _write_warmup(folder / str(version) / WARMUP, requests)
     (folder / MODELS).write_text(_models_config(model), "utf-8")

@@ -12,10 +12,11 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from tandem_export.contract import SAMPLING_INPUTS
+from tandem_export.contract import SAMPLING_INPUTS, STATELESS_ROLES, signature_role
 from tandem_export.errors import RequestError, ServingError
 
 DEFAULT_SIGNATURE = "serving_default"
+CLAIM, RELEASE = "claim", "release"  # the signatures that hand out slots, and free them
 # A refused call answers INVALID_ARGUMENT with the rule, behind this mark.
 _MARK = "tandem-export: "
 # The one refusal that a session recovers from: the server restarted, or somebody freed the slot.
@@ -23,8 +24,6 @@ NOT_HELD = "`slots` must be held by `owner`; claim slots first, and again after 
 NO_FREE_SLOT = "a slot must be free; release one, or build with more slots"
 # Signatures take and give these. A prompt is small; logits of a primary block are not.
 DTYPES, MOST_VALUES = ("float32", "int32", "uint32"), 2**26
-# Calls that change nothing in the server, or the same however often they run.
-_REPEATABLE = ("generate_", "router_", "release", DEFAULT_SIGNATURE)
 
 
 class NotHeld(RequestError):
@@ -74,8 +73,12 @@ class Model(Protocol):
 
 
 def is_repeatable(signature: str) -> bool:
-    """Whether a call that got no answer may simply be sent again."""
-    return signature.startswith(_REPEATABLE)
+    """Returns whether a call that got no answer may simply be sent again.
+
+    It changes nothing in the server, or the same however often it runs.
+    """
+    stateless = signature_role(signature) in STATELESS_ROLES
+    return stateless or signature in (RELEASE, DEFAULT_SIGNATURE)
 
 
 def refusal(rule: str) -> str:

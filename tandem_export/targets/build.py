@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tandem_export.bundle import Bundle, BundleWriter, locate_weights, open_bundle
+from tandem_export.bundle import Bundle, BundleWriter, TargetFacts, locate_weights, open_bundle
 from tandem_export.bundle.layout import CHAT_TEMPLATE, TOKENIZER
 from tandem_export.bundle.weights import map_weights
 from tandem_export.errors import CheckpointError, ConfigError
@@ -82,13 +82,13 @@ def build(
                 check_values=check_values,
                 target_options=choices[name],
             )
-            facts[name] = target.write(context)
+            if (stated := target.write(context)) is not None:
+                facts[name] = stated
         manifest = new_manifest(checkpoint, options, Path(out).name, list(chosen.values()))
         parity = {graph.parity for planned in graphs.values() for graph in planned}
         text = card.bundle_card(manifest, parity, _parameters(checkpoint))
         writer.add_file(card.NAME, text.encode())
-        stated = {name: own for name, own in facts.items() if own}
-        writer.commit(dataclasses.replace(manifest, targets=stated))
+        writer.commit(dataclasses.replace(manifest, targets=TargetFacts(**facts)))
     return open_bundle(out)
 
 

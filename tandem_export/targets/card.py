@@ -33,7 +33,7 @@ def bundle_card(manifest: Manifest, parity: Iterable[str], parameters: Mapping[s
     return f"""# {manifest.name}
 
 A {model.kind} pair for speculative decoding, exported by tandem-export. Parameters: {sizes}.
-A vocabulary of {model.vocab_size:,} tokens. Weights and activations: {manifest.options["dtype"]}.
+A vocabulary of {model.vocab_size:,} tokens. Weights and activations: {manifest.options.dtype}.
 
 ## Licence
 

@@ -9,8 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
-from tandem_export.bundle import CheckpointRecord, Manifest, ModelRecord
-from tandem_export.config import to_dict
+from tandem_export.bundle import BuildRecord, CheckpointRecord, Manifest, ModelRecord
 from tandem_export.graphs import BuildOptions
 from tandem_export.targets.registry import Target
 
@@ -32,25 +31,24 @@ def new_manifest(
         checkpoint=CheckpointRecord(
             source=dict(checkpoint.source), provenance=dict(checkpoint.provenance)
         ),
-        options=dataclasses.asdict(options) | {"roles": options.wanted_roles},
+        options=BuildRecord(**dataclasses.asdict(options) | {"roles": options.wanted_roles}),
         versions=_versions(targets),
         not_after=_not_after(now.date(), targets),
     )
 
 
 def _model(checkpoint: Checkpoint) -> ModelRecord:
-    config, vocabulary = to_dict(checkpoint.config), checkpoint.vocabulary
-    router: dict[str, Any] | None = config["router"]
+    config, vocabulary = checkpoint.config, checkpoint.vocabulary
     return ModelRecord(
-        kind=config["kind"],
-        primary=config["primary"],
-        drafter=config["drafter"],
-        router=router,
-        layer_map=checkpoint.config.layer_map,
+        kind=config.kind,
+        primary=config.primary,
+        drafter=config.drafter,
+        router=config.router,
+        layer_map=config.layer_map,
         vocab_size=vocabulary.size,
         end_tokens=tuple(vocabulary.end_tokens),
         begin_token=vocabulary.begin_token,
-        tau=None if router is None else router["tau"],
+        tau=None if config.router is None else config.router.tau,
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from types import NoneType
 from typing import Any, Generic
 
+from tandem_export.bundle import SavedModelFacts
 from tandem_export.config import TandemConfig
 from tandem_export.graphs import BuildOptions, Graph, plan_graphs, plan_rows
 from tandem_export.targets.context import BuildContext, TargetOptions
@@ -20,15 +21,15 @@ class Target(Generic[TargetOptions]):
     """One form of the graphs.
 
     Attributes:
-      write: adds files and one record a graph to the context's writer; returns facts for the
-        manifest, if there are any.
+      write: adds files and one record a graph to the context's writer; returns its record in
+        the manifest's `TargetFacts`, or None.
       options: the class of its options; without arguments it makes the defaults.
       plan: which graphs it writes.
       lifetime: part -> days that it may be used; None is for ever.
       tools: distributions whose versions the manifest names.
     """
 
-    write: Callable[[BuildContext[TargetOptions]], dict[str, Any] | None]
+    write: Callable[[BuildContext[TargetOptions]], SavedModelFacts | None]
     options: type[TargetOptions]
     plan: Callable[[TandemConfig, BuildOptions], list[Graph]] = plan_graphs
     lifetime: Mapping[str, int | None] = field(default_factory=dict)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 
 from tandem_export.bundle import (
     Artifact,
+    BuildRecord,
     BundleWriter,
     CheckpointRecord,
     GraphRecord,
@@ -20,6 +22,7 @@ from tandem_export.bundle import (
     TensorSpec,
 )
 from tandem_export.bundle.layout import DIGEST, MANIFEST, digest_line
+from tandem_export.config import DecoderConfig
 
 # count = position + primary.table[0, 0]; position + 1. Written by jax 0.10.2 for StableHLO 1.13.0.
 MODULE = base64.b64decode(
@@ -36,6 +39,9 @@ dGlvbiddAG1haW4AcHVibGljAAglCwUfAQsZGx0nKQMrBxUtFQMX
     """
 )
 EXPORT = b"before " + MODULE + b" after"
+PRIMARY = DecoderConfig(
+    vocab_size=4, num_layers=3, width=3, num_heads=1, num_kv_heads=1, head_size=2, ff_size=4
+)
 WEIGHTS = {
     "drafter.norm": np.arange(3, dtype=np.float32),
     "primary.table": np.arange(12, dtype=np.float32).reshape(4, 3),
@@ -74,8 +80,8 @@ def manifest(**changes: Any) -> Manifest:
         "created": "2026-03-01T12:00:00+00:00",
         "model": ModelRecord(
             kind="tandem",
-            primary={"width": 3},
-            drafter={"width": 2},
+            primary=PRIMARY,
+            drafter=dataclasses.replace(PRIMARY, num_layers=2),
             router=None,
             layer_map=(1, 2),
             vocab_size=4,
@@ -84,17 +90,17 @@ def manifest(**changes: Any) -> Manifest:
             tau=None,
         ),
         "checkpoint": CheckpointRecord(source={"primary": "0" * 64}, provenance={"steps": 7}),
-        "options": {
-            "batch": [1, 4],
-            "gamma": [1, 3],
-            "prompt": [8],
-            "cache": 16,
-            "max_new": 8,
-            "dtype": "float32",
-            "attention": "in_cache",
-            "lossless": "exact",
-            "platforms": ["cpu", "tpu"],
-        },
+        "options": BuildRecord(
+            batch=(1, 4),
+            gamma=(1, 3),
+            prompt=(8,),
+            cache=16,
+            max_new=8,
+            dtype="float32",
+            attention="in_cache",
+            lossless="exact",
+            platforms=("cpu", "tpu"),
+        ),
         "versions": {"jaxlib": "0.10.2"},
         "not_after": {"jax_export": None, "stablehlo": None},
     }

@@ -37,4 +37,10 @@ def test_old_bundles_answer_as_they_did(name: str, executor: str) -> None:
 def test_old_manifests_keep_their_facts(name: str) -> None:
     bundle = open_bundle(GOLDENS / name, allow_expired=True)
     assert bundle.manifest.format_version == int(name.removeprefix("format-"))
+    options, model = bundle.manifest.options, bundle.manifest.model
+    assert (options.batch, options.gamma, options.cache) == ((1,), (2,), 32)
+    assert model.kind == "tandem" and model.primary.rope.scaling == "llama3"
+    assert model.router is not None and model.router.tau == model.tau == 0.5
+    if name != "format-1":
+        assert (bundle.savedmodel.slots, bundle.savedmodel.default) == (8, "generate_b1_s4")
     assert {graph.role for graph in bundle.manifest.graphs} >= {"prefill", "round", "router"}

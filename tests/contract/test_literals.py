@@ -21,7 +21,6 @@ ALLOWED = {
     ("runtime/request/params.py", name): "an option of the user's, named in its error"
     for name in SAMPLING_INPUTS
 } | {
-    ("targets/manifest.py", "tau"): "a field of the router's configuration",
     ("targets/onnx/lower/primitives/reduction.py", "top_k"): "an operation of jax",
 }
 

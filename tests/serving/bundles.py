@@ -76,7 +76,7 @@ def build_tiny(
 
 
 def model_folder(bundle: Bundle) -> Path:
-    return bundle.path / bundle.manifest.targets["savedmodel"]["folder"]
+    return bundle.path / bundle.savedmodel.folder
 
 
 @cache

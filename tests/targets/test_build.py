@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from typing import get_type_hints
 
 import ml_dtypes
 import numpy as np
 import pytest
 
-from tandem_export.bundle import describe, open_bundle
+from tandem_export.bundle import BuildRecord, describe, open_bundle
 from tandem_export.checkpoint import Checkpoint, Vocabulary
 from tandem_export.errors import BundleError, CheckpointError, ConfigError
 from tandem_export.graphs import BuildOptions, plan_graphs
@@ -60,11 +61,11 @@ def test_the_manifest_tells_where_the_bundle_comes_from(bundle, checkpoint):
     manifest = bundle.manifest
     assert manifest.name == "tiny"
     assert manifest.model.layer_map == TANDEM.layer_map
-    assert manifest.model.primary["rope"]["scaling"] == "llama3"
+    assert manifest.model.primary == TANDEM.primary
     assert (manifest.model.end_tokens, manifest.model.tau) == ((0, 16), 0.5)
     assert manifest.checkpoint.source == checkpoint.source
     assert manifest.checkpoint.provenance == {"recipe": "random"}
-    assert manifest.options["cache"] == 16
+    assert manifest.options == recorded(ONE_STEP)
     assert {"jax", "jaxlib", "flax", "numpy", "python", "tandem-export"} == set(manifest.versions)
     assert set(manifest.not_after) == {"jax_export", "stablehlo"}
     assert json.dumps(describe(bundle))
@@ -85,6 +86,18 @@ def test_every_argument_of_a_graph_is_in_the_store(bundle):
     for graph in bundle.manifest.graphs:
         for spec in graph.params:
             assert (weights[spec.name].shape, weights[spec.name].dtype) == (spec.shape, spec.dtype)
+
+
+def recorded(options: BuildOptions) -> BuildRecord:
+    return BuildRecord(**dataclasses.asdict(options))
+
+
+def test_the_manifest_knows_every_option_of_a_build():
+    """By name and type, so that what is added to the one is added to the other."""
+    names = [field.name for field in dataclasses.fields(BuildOptions)]
+    assert names == [field.name for field in dataclasses.fields(BuildRecord)]
+    built, record = get_type_hints(BuildOptions), get_type_hints(BuildRecord)
+    assert record | {"roles": None} == built | {"roles": None}
 
 
 def test_weights_are_cast_to_the_bundles_dtype(checkpoint, tmp_path):

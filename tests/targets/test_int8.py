@@ -27,7 +27,7 @@ def test_weights_are_stored_once_as_int8_and_graphs_compute_with_them(tmp_path: 
     bundle = build(checkpoint, options, tmp_path / "bundle")
     [graph] = bundle.manifest.graphs
     assert graph.difference is not None and graph.difference <= 1e-5
-    assert bundle.manifest.options["quantize"] == "int8"
+    assert bundle.manifest.options.quantize == "int8"
     stored = bundle.weights()
     for part in ("primary", "drafter"):
         for name, tensor in quantize(checkpoint.params[part]).items():

@@ -59,7 +59,7 @@ def _own_cost(path: str, executor: str, threads: int | None) -> dict[str, Any]:
     from tandem_export.bundle import open_bundle
     from tandem_export.runtime import SamplingParams, load
 
-    batch = min(open_bundle(path, allow_expired=True).manifest.options["batch"])
+    batch = min(open_bundle(path, allow_expired=True).manifest.options.batch)
     before, begin = _memory(), time.perf_counter()
     engine = load(path, executor=executor, batch=batch, threads=threads, allow_expired=True)
     seconds = time.perf_counter() - begin

@@ -54,8 +54,8 @@ def _zeros(specs: Sequence[TensorSpec]) -> Arrays:
 
 def compiler_options(bundle: Bundle, graph: str, platform: str) -> dict[str, str | bool]:
     """What `compile` gave to the compiler for `graph` on `platform`; nothing if it never ran."""
-    by_platform = bundle.manifest.tuning.get("compiler_options", {})
-    return by_platform.get(platform, {}).get(graph, {})
+    by_platform = bundle.manifest.tuning.compiler_options
+    return dict(by_platform.get(platform, {}).get(graph, {}))
 
 
 def _compile(lowered: Lowered, name: str, options: dict[str, str | bool]) -> Compiled:

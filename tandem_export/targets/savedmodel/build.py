@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
 
 import jax
 
-from tandem_export.bundle import GraphRecord
+from tandem_export.bundle import GraphRecord, SavedModelFacts
 from tandem_export.bundle.vetting import Model, read_model, read_module, signature_of
 from tandem_export.graphs import Graph
 from tandem_export.targets.context import BuildContext
@@ -18,7 +17,7 @@ from tandem_export.targets.savedmodel.session.methods import plan_methods
 from tandem_export.targets.savedmodel.session.pool import make_pool
 
 
-def build_savedmodel(context: BuildContext[SavedModelOptions]) -> dict[str, Any]:
+def build_savedmodel(context: BuildContext[SavedModelOptions]) -> SavedModelFacts:
     """Writes every graph as a signature of one SavedModel; returns its facts for the manifest.
 
     `progress` hears of all graphs once, at the end: TensorFlow writes them together. Values are
@@ -54,7 +53,9 @@ def build_savedmodel(context: BuildContext[SavedModelOptions]) -> dict[str, Any]
     checked = check_model(folder, methods, compared, context.tensors, scratch=pool.scratch)
     written = read_model((folder / MODEL_FILE).read_bytes())
     for graph in graphs:
-        writer.add_record(_record(graph, platforms, options, written))
+        record = _record(graph, platforms, options, written)
+        difference = checked.differences.get(graph.name)
+        writer.add_record(dataclasses.replace(record, difference=difference))
     signatures = {method.name: method.inputs for method in methods}
     batches = sorted({graph.batch for graph in graphs if graph.role == "generate"})
     write_serving_files(
@@ -66,7 +67,18 @@ def build_savedmodel(context: BuildContext[SavedModelOptions]) -> dict[str, Any]
         pool.scratch,
     )
     context.report(len(graphs), options.folder)
-    return options.facts() | checked | {"default": default, "signatures": sorted(signatures)}
+    return SavedModelFacts(
+        folder=options.folder,
+        model=options.model,
+        version=options.version,
+        slots=options.slots,
+        calling_convention_version=options.calling_convention,
+        stablehlo_version=options.stablehlo_version,
+        minimum_tensorflow=options.minimum_tensorflow,
+        tested_tensorflow=checked.tensorflow,
+        default=default,
+        signatures=tuple(sorted(signatures)),
+    )
 
 
 def _default(graphs: Sequence[Graph]) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,14 @@ from tandem_export.targets.validate.values import Run, check_values
 _COMPARED = ("primary_block", "drafter_step", "router")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Checked:
+    """What a check found: the TensorFlow that loaded the model, differences by graph."""
+
+    tensorflow: str
+    differences: dict[str, float]
+
+
 def check_model(
     folder: Path,
     methods: Sequence[Method],
@@ -28,7 +37,7 @@ def check_model(
     weights: Mapping[str, np.ndarray],
     *,
     scratch: int,
-) -> dict[str, Any]:
+) -> Checked:
     """Checks the SavedModel in `folder`.
 
     Args:
@@ -37,9 +46,6 @@ def check_model(
       graphs: the first of each single step is run beside its function; none: nothing is run.
       weights: by bundle name.
       scratch: the slot to run on.
-
-    Returns:
-      Facts for the manifest: the TensorFlow that loaded it, and the largest differences by graph.
 
     Raises:
       NameMismatchError, ShapeMismatchError, DtypeMismatchError: a signature's inputs.
@@ -54,7 +60,7 @@ def check_model(
             )
             for graph in _first(graphs)
         }
-    return {"tested_tensorflow": tf.__version__, "differences": differences}
+    return Checked(tensorflow=tf.__version__, differences=differences)
 
 
 def _check_signature(method: Method, model: LocalModel) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any
 
 from tandem_export.errors import ConfigError
 from tandem_export.values import is_whole
@@ -73,15 +72,3 @@ class SavedModelOptions:
     def folder(self) -> str:
         """The version folder in a bundle."""
         return f"savedmodel/{self.version}"
-
-    def facts(self) -> dict[str, Any]:
-        """What the manifest says of the SavedModel."""
-        return {
-            "folder": self.folder,
-            "model": self.model,
-            "version": self.version,
-            "slots": self.slots,
-            "calling_convention_version": self.calling_convention,
-            "stablehlo_version": self.stablehlo_version,
-            "minimum_tensorflow": self.minimum_tensorflow,
-        }

@@ -22,9 +22,6 @@ from tandem_export.tpu.compile.run import (
 from tandem_export.tpu.compile.tune import VMEM, Trial, choose, try_all
 from tandem_export.tpu.plan.planner import Plan
 
-# Sections of a bundle's `tuning`: the report, and what the runtime compiles with, by platform.
-REPORT_SECTION, OPTIONS_SECTION = "compile", "compiler_options"
-
 
 @dataclass(frozen=True, kw_only=True)
 class CompileReport:
@@ -92,16 +89,14 @@ def compile_bundle(
     """
     require_libtpu()
     jobs = bundle_jobs(bundle, options.target, roles)
-    said = bundle.manifest.options
-    # A bundle of an earlier version says nothing of `least_rows`.
-    form = Form(attention=said["attention"], least_rows=said.get("least_rows", 1))
-    forms = {form: jobs}
+    built = bundle.manifest.options
+    forms = {Form(attention=built.attention, least_rows=built.least_rows): jobs}
     report = _report(bundle.manifest.name, forms, options, progress, tune)
-    bundle = add_tuning(bundle, REPORT_SECTION, report.to_dict())
     given = dict(options.compiler)
     plain = {graph.name: given for graph in report.graphs}
     chosen = {t.report.name: given | compiler_options(t.vmem) for t in report.chosen}
-    add_tuning(bundle, OPTIONS_SECTION, {"tpu": plain | chosen})
+    by_platform = {"tpu": plain | chosen}
+    add_tuning(bundle, compile=report.to_dict(), compiler_options=by_platform)
     return report
 
 

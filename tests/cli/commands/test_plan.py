@@ -66,7 +66,7 @@ def test_compile_keeps_its_report_in_the_manifest(tmp_path: Path, monkeypatch) -
     assert "compiler estimate, uncalibrated" in result.stdout
     values = json.loads((tmp_path / "report.json").read_text())
     bundle = open_bundle(tmp_path / "bundle")
-    assert bundle.manifest.tuning["compile"] == values
+    assert bundle.manifest.tuning.compile == values
     given = compiler_options(bundle, "drafter_step_b2_t1", "tpu")
     assert given and given == values["compiler_options"]
     again = json.loads(run("compile", tmp_path / "bundle", *options, "--json").stdout)
@@ -81,10 +81,12 @@ def test_tuning_is_kept_for_the_runtime(tmp_path: Path, monkeypatch) -> None:
     result = run("compile", tmp_path / "bundle", *options)
     assert result.exit_code == 0, result.stderr + result.stdout
     tuning = open_bundle(tmp_path / "bundle").manifest.tuning
-    assert [trial["vmem_mib"] for trial in tuning["compile"]["trials"]] == [None, 32, 64]
-    assert len(tuning["compile"]["chosen"]) == 1 and result.stdout.count("best") == 1
+    compiled = tuning.compile
+    assert compiled is not None
+    assert [trial["vmem_mib"] for trial in compiled["trials"]] == [None, 32, 64]
+    assert len(compiled["chosen"]) == 1 and result.stdout.count("best") == 1
     bundle = open_bundle(tmp_path / "bundle")
-    chosen = tuning["compiler_options"]["tpu"]["drafter_step_b2_t1"]
+    chosen = tuning.compiler_options["tpu"]["drafter_step_b2_t1"]
     assert compiler_options(bundle, "drafter_step_b2_t1", "tpu") == chosen
     assert compiler_options(bundle, "drafter_step_b2_t1", "cpu") == {}
 

@@ -183,7 +183,8 @@ def test_an_option_that_the_compiler_dropped_is_done_without(shelf, tmp_path) ->
     folder = shutil.copytree(shelf.bundle("tandem").path, tmp_path / "bundle")
     bundle = open_bundle(folder)
     names = [graph.name for graph in bundle.manifest.graphs if graph.role == "insert"]
-    add_tuning(bundle, "compiler_options", {"cpu": {name: {"xla_gone": "1"} for name in names}})
+    gone = {name: {"xla_gone": "1"} for name in names}
+    add_tuning(bundle, compiler_options={"cpu": gone})
     with pytest.warns(RuntimeWarning, match="insert_b.*without the options.*'xla_gone'"):
         [got] = load(folder, modes=("speed",)).generate(PROMPTS[:1], options())
     [want] = shelf.engine("tandem").generate(PROMPTS[:1], options())

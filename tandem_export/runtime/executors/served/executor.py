@@ -52,11 +52,11 @@ class SessionExecutor:
           ServingError: `model` is not what the bundle lists.
         """
         self._bundle = bundle.in_form("savedmodel")
-        facts = bundle.manifest.targets["savedmodel"]
-        check_served(model, facts["signatures"], self._bundle.manifest.graphs)
+        facts = bundle.savedmodel
+        check_served(model, facts.signatures, self._bundle.manifest.graphs)
         self.batch, self.counters, self.replays = batch, Counters(), 0
         self._model, self._slots = model, Slots(model, batch)
-        self._scratch = int(facts["slots"])
+        self._scratch = facts.slots
         insert = self._bundle.find("insert", batch=batch)
         self.cache = cache_of(insert)
         graphs = self._bundle.manifest.graphs

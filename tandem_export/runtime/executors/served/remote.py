@@ -21,7 +21,6 @@ def tf_serving_executor(
     if bundle.replaced:
         rule = "the weights of a served model cannot be replaced; use the executor 'tensorflow'"
         raise ConfigError(f"{rule}. Got: {len(bundle.replaced)} tensors to replace")
-    own = bundle.in_form("savedmodel")
-    name = own.manifest.targets["savedmodel"]["model"]
+    name = bundle.in_form("savedmodel").savedmodel.model
     client = connect(server, model=name, options=options)
     return SessionExecutor(bundle, batch=batch, model=client)

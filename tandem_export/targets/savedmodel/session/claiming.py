@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from tandem_export.contract import REGISTERS, Register, is_cache, prefix_name
 from tandem_export.graphs import Arrays, Graph
+from tandem_export.serving.protocol import CLAIM, RELEASE
 from tandem_export.targets.savedmodel.session import preconditions as rules
 from tandem_export.targets.savedmodel.session.method import Method, ints
 from tandem_export.targets.savedmodel.session.pool import Pool, take_rows
@@ -62,7 +63,7 @@ def claim(pool: Pool) -> Method:
         return {"slots": slot[None]}, new
 
     return Method(
-        name="claim",
+        name=CLAIM,
         params=(),
         state=(Register.BUDGET.value, "epoch", "owner"),
         inputs={"owner": ints(1)},
@@ -85,7 +86,7 @@ def release(pool: Pool) -> Method:
         return {"owners": owner[: pool.slots]}, {"owner": owner}
 
     return Method(
-        name="release",
+        name=RELEASE,
         params=(),
         state=("epoch", "owner"),
         inputs={"owner": ints(1)},

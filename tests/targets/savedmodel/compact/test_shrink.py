@@ -32,7 +32,7 @@ def functions() -> list[Any]:
 
 def test_a_compiled_step_is_reads_one_module_and_writes() -> None:
     steps = [f for f in functions() if any(n.op == "XlaCallModule" for n in f.node_def)]
-    signatures = every_role().manifest.targets["savedmodel"]["signatures"]
+    signatures = every_role().savedmodel.signatures
     assert len(steps) == len(signatures), "one a signature; serving_default shares its"
     for step in steps:
         nodes = {node.name: node for node in step.node_def}
