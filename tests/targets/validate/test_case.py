@@ -73,13 +73,13 @@ def test_an_export_that_holds_its_weights_is_given_them():
 @pytest.mark.parametrize("kind", ["k", "v"])
 def test_a_graph_that_reads_what_no_row_may_see_is_refused(kind):
     """Graph and export agree: only the poison gives it away."""
-    graph = planned("round_b3_g2")
+    sound = planned("round_b3_g2")
 
     def leaky(params, state, inputs):
-        outputs, after = graph.function(params, state, inputs)
+        outputs, after = sound.function(params, state, inputs)
         return outputs | {"seen": state[f"primary_{kind}.00"].sum((1, 2, 3))}, after
 
-    graph = dataclasses.replace(graph, function=leaky)
+    graph = dataclasses.replace(sound, function=leaky)
     text = r"round_b3_g2: output 'seen' must be finite, and small, on caches that are poisoned"
     with pytest.raises(ValueMismatchError, match=text):
         check_values(graph, leaky, draw_case(graph))

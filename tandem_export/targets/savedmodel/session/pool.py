@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 
 from tandem_export.config import TandemConfig
-from tandem_export.contract import Register, is_cache, is_round
+from tandem_export.contract import is_cache, is_round, position_name
 from tandem_export.graphs import Arrays, BuildOptions, Graph, Shapes, state_shapes
 
 # Slots and positions are checked before: none counts from the end, which is three operations.
@@ -121,15 +121,17 @@ def following(slots: jax.Array, values: Iterable[jax.Array]) -> jax.Array:
 
 
 def written_positions(graph: Graph, pool: Pool, inputs: Arrays, rows: Arrays) -> tuple:
-    """(start `[B]`, count) of the cache positions that a call of `graph` may change.
+    """Returns (start `[B]`, count) of the cache positions that a call of `graph` may change.
 
-    A round writes its block of W at `position`; an independent drafter also catches up on the token
-    before it.
+    A block is written at its position; in a round, an independent drafter also catches up on the
+    token before it.
     """
-    assert graph.width is not None
-    if is_round(graph.role):
-        return jnp.maximum(rows[Register.POSITION] - 1, 0), min(graph.width + 1, pool.cache)
-    return inputs["start"], graph.width
+    name = position_name(graph.role)
+    assert graph.width is not None and name is not None
+    position = (inputs | rows)[name]
+    if not is_round(graph.role):
+        return position, graph.width
+    return jnp.maximum(position - 1, 0), min(graph.width + 1, pool.cache)
 
 
 def run_on_slots(
