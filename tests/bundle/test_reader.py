@@ -153,7 +153,7 @@ def no_digest(path: Path) -> None:
 
 
 def other_version(path: Path) -> None:
-    sample.edit(path, lambda values: values.update(format_version=3))
+    sample.edit(path, lambda values: values.update(format_version=9))
 
 
 def system_file(path: Path) -> None:
@@ -196,7 +196,7 @@ def other_schema(path: Path) -> None:
         (deep, r"`manifest\.json`: not a JSON document: lists and objects are more than 64 deep"),
         (no_manifest, r"is not a bundle: it has no file 'manifest\.json'"),
         (no_digest, r"is not a bundle: it has no file 'manifest\.sha256'"),
-        (other_version, r"`format_version` must be one of \(1, 2\)\. Got: 3"),
+        (other_version, r"`format_version` must be one of \(1, 2, 3\)\. Got: 9"),
         (other_schema, r"manifest\.json, at \$: "),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import zipfile
 from pathlib import Path
@@ -9,35 +10,24 @@ from pathlib import Path
 import pytest
 from hatchling.build import build_wheel
 
-from tandem_export.bundle import CheckpointRecord, Manifest, ModelRecord
+from tandem_export.bundle import CheckpointRecord
 from tandem_export.targets.card import bundle_card
+from tests.bundle import sample
 
 ROOT = Path(__file__).parents[2]
 DEMO = ROOT / "tandem_export" / "data" / "stdlib_mini"
 
 
 def card(parity: set[str], **provenance: object) -> str:
-    model = ModelRecord(
-        kind="tandem",
-        primary={},
-        drafter={},
-        router=None,
-        layer_map=(1,),
-        vocab_size=1024,
-        end_tokens=(0,),
-        begin_token=None,
-        tau=None,
-    )
-    manifest = Manifest(
+    stated = sample.manifest(
         name="pair",
-        created="2026-01-01T00:00:00+00:00",
-        model=model,
         checkpoint=CheckpointRecord(source={"primary": "ab" * 32}, provenance=provenance),
-        options={"dtype": "float32"},
-        versions={},
         not_after={"stablehlo": "2026-07-01", "onnx": None},
     )
-    return bundle_card(manifest, parity, {"primary": 12_345, "drafter": 678})
+    model = dataclasses.replace(stated.model, vocab_size=1024)
+    return bundle_card(
+        dataclasses.replace(stated, model=model), parity, {"primary": 12_345, "drafter": 678}
+    )
 
 
 def test_it_says_what_the_checkpoint_says() -> None:
