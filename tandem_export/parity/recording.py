@@ -72,6 +72,10 @@ class Recorder:
         """See `Steps.router`."""
         return self._executor.router(logits)
 
+    def close(self) -> None:
+        """See `Steps.close`."""
+        self._executor.close()
+
     def primary_block(self, tokens: np.ndarray, start: np.ndarray) -> np.ndarray:
         """See `Steps.primary_block`; the logits of every occupied slot are kept."""
         logits = self._executor.primary_block(tokens, start)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import warnings
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -215,7 +214,6 @@ class JaxExecutor:
     def prefill(self, tokens: Sequence[int]) -> _Row:
         """See `Steps.prefill`; chunks have the widths of the bundle's prompt buckets."""
         self._file.check()
-        start = time.perf_counter()
         row = _zeros([spec for spec in self._insert.inputs if is_prefix(spec.name)])
         state = {name: row[prefix_name(name)] for name in without_prefix(row)}
         count = len(tokens) - 1
@@ -226,13 +224,11 @@ class JaxExecutor:
             inputs = {"tokens": _put(block), "start": _put(np.array([at], np.int32))}
             self._call(self._prefills[width], state, inputs)
         jax.block_until_ready(state)
-        self.counters.device_seconds += time.perf_counter() - start
         return _Row(state)
 
     def _change(self, graph: GraphRecord, inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """Runs a graph over the state of all rows and waits for its outputs and its new state."""
         self._load(graph)
-        start = time.perf_counter()
         self._sound = False
         called = self._call(graph, self._state, inputs)
         # jax.device_get costs the host 80 us a round more than this.
@@ -240,7 +236,6 @@ class JaxExecutor:
         if not outputs:
             jax.block_until_ready(self._state)
         self._sound = True
-        self.counters.device_seconds += time.perf_counter() - start
         return outputs
 
     def _mend(self) -> None:
@@ -293,3 +288,6 @@ class JaxExecutor:
     def router(self, logits: np.ndarray) -> np.ndarray:
         """See `Steps.router`."""
         return self._change(self._find("router"), {"logits": _put(logits)})["acceptance"]
+
+    def close(self) -> None:
+        """See `Steps.close`; all that it holds is in this process."""

@@ -114,7 +114,7 @@ class StepRounds:
     def _draft(self, kind: RoundKind, rows: RowInputs) -> _Draft:
         state = self._registers
         batch = len(state.last)
-        reserve = np.where(rows.rule == AcceptanceRule.STANDALONE, 0, 1)
+        reserve = (rows.rule != AcceptanceRule.STANDALONE).astype(np.int32)
         limit = np.minimum(rows.max_draft, state.budget - reserve)
         tokens = np.zeros((batch, kind.gamma), np.int32)
         limit = np.clip(limit, 0, kind.gamma)
@@ -149,7 +149,7 @@ class StepRounds:
     def _consult_router(self, draft: _Draft, logits: np.ndarray, rows: RowInputs) -> None:
         predicted = self._executor.router(logits)
         stop = (predicted < rows.tau) & (draft.steps < draft.limit)
-        draft.limit = np.where(stop, draft.steps, draft.limit)
+        draft.limit = np.where(stop, np.int32(draft.steps), draft.limit)
         draft.stopped |= stop
 
     def _verdict(

@@ -34,7 +34,7 @@ class Registers:
       position: tokens that the primary has processed.
       last: the last token of the prompt, at `position`, not processed yet.
       previous: the token before it (`last` again where there is none).
-      budget: how many tokens the row may commit.
+      budget: how many tokens the row may commit; position + 1 + budget is at most the cache.
     """
 
     position: int
@@ -71,12 +71,10 @@ class Counters:
     Attributes:
       compilations: graphs compiled so far.
       warm: those of them that `warm_up` asked for.
-      device_seconds: time spent inside graph calls, until their outputs were ready.
     """
 
     compilations: int = 0
     warm: int = 0
-    device_seconds: float = 0.0
 
     @property
     def compilations_after_warm_up(self) -> int:
@@ -118,10 +116,11 @@ class Steps(Protocol):
     """Runs single steps with `batch` slots over caches of `cache` positions.
 
     Calls come in this order: `warm_up` at any time; `prefill`, then `insert` of what it returned;
-    then steps or rounds; `release`. Single steps run over all slots; `start + T` of a block is at
-    most `cache`, for idle rows too. The caller may change an array that it passed as soon as the
-    call returns. Arrays that a step returns are valid until the next step of the same kind; who
-    needs them longer copies them. One thread at a time may call it, not always the same one.
+    then steps or rounds; `release`; `close` at the end. Single steps run over all slots;
+    `start + T` of a block is at most `cache`, for idle rows too. The caller may change an array
+    that it passed as soon as the call returns. Arrays that a step returns are valid until the next
+    step of the same kind; who needs them longer copies them. A row's results do not depend on
+    what is in other slots. One thread at a time may call it, not always the same one.
 
     Attributes:
       batch: slots B.
@@ -150,7 +149,11 @@ class Steps(Protocol):
         ...
 
     def insert(self, row: PrefilledRow, slot: int, registers: Registers) -> None:
-        """Puts a prefilled row into `slot`, whatever stood there."""
+        """Puts a prefilled row into `slot`, whatever stood there.
+
+        Raises:
+          AssertionError: a row of another kind of executor.
+        """
         ...
 
     def release(self, slot: int) -> None:
@@ -167,6 +170,13 @@ class Steps(Protocol):
 
     def router(self, logits: np.ndarray) -> np.ndarray:
         """Returns the predicted acceptance `[B]` float32 of drafter logits `[B, V]`."""
+        ...
+
+    def close(self) -> None:
+        """Gives back what is held outside this process, such as the slots of a server.
+
+        It may be closed already. No other method may be called afterwards.
+        """
         ...
 
 

@@ -94,6 +94,11 @@ class StandIn:
         self._version = Path(folder).name
         old.close()
 
+    @property
+    def model(self) -> LocalModel:
+        """What is served now."""
+        return self._model
+
     def version(self, name: str) -> str:
         """The version of the model `name` that is served.
 

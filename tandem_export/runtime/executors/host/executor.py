@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -116,13 +115,11 @@ class HostExecutor:
         return _Step(run=self._backend.load(graph, arrays), arrays=arrays, rows=tuple(rows))
 
     def _call(self, step: _Step, **inputs: np.ndarray) -> Arrays:
-        started = time.perf_counter()
         for name, value in inputs.items():
             np.copyto(step.arrays[name], value)
         step.run()
         for cache, rows in step.rows:
             cache.write(rows, step.arrays["start"])
-        self.counters.device_seconds += time.perf_counter() - started
         return step.arrays
 
     def prefill(self, tokens: Sequence[int]) -> _Row:
@@ -161,6 +158,9 @@ class HostExecutor:
         """See `Steps.router`; the result holds until the next call."""
         step = self._load(self._find("router"), {})
         return self._call(step, logits=logits)["acceptance"]
+
+    def close(self) -> None:
+        """See `Steps.close`; all that it holds is in this process."""
 
 
 def thread_count(threads: int | None) -> int:

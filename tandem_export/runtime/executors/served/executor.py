@@ -66,7 +66,7 @@ class SessionExecutor:
         self._called: set[str] = set()
 
     def close(self) -> None:
-        """Frees the slots and gives up the model."""
+        """See `Steps.close`; frees the slots and gives up the model."""
         self._slots.close()
         self._model.close()
 
@@ -167,9 +167,7 @@ class SessionExecutor:
         return out
 
     def _run(self, name: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        start = time.perf_counter()
         out = self._model.call(name, inputs)
-        self.counters.device_seconds += time.perf_counter() - start
         if name not in self._called:
             self._called.add(name)
             self.counters.compilations += 1

@@ -8,7 +8,7 @@ changes the tokens that come out.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,6 +30,7 @@ from tandem_export.runtime import (
     prefill_chunks,
     processed_log_probs,
 )
+from tandem_export.runtime.testing.subject import Subject
 
 V = 13
 CACHE = 48
@@ -69,6 +70,7 @@ class ToyExecutor:
         self.caches = {name: np.full((batch, CACHE), POISON) for name in self.models}
         self.registers: list[Registers | None] = [None] * batch
         self.prefills: list[tuple[int, ...]] = []
+        self.ready: set[str] = set()
         self.calls: list[RoundKind] = []
 
     @property
@@ -78,11 +80,23 @@ class ToyExecutor:
 
     def warm_up(self, kinds: Sequence[RoundKind], *, steps: bool) -> None:
         """See `Steps.warm_up`."""
-        self.counters.compilations += len(kinds)
-        self.counters.warm += len(kinds)
+        before = self.counters.compilations
+        self._use("prefill", "insert")
+        for kind in kinds:
+            if steps:
+                self._use("drafter_step", f"primary_block {kind.gamma + 1}", "router")
+            else:
+                self._use(str(kind))
+        self.counters.warm += self.counters.compilations - before
+
+    def _use(self, *graphs: str) -> None:
+        """Counts what has not been used before; a real executor compiles it here."""
+        self.counters.compilations += len(set(graphs) - self.ready)
+        self.ready |= set(graphs)
 
     def prefill(self, tokens: Sequence[int]) -> ToyRow:
         """See `Steps.prefill`; a row of tokens."""
+        self._use("prefill")
         self.prefills.append(tuple(tokens))
         row, count = np.full(CACHE, POISON), len(tokens) - 1
         for start, width in prefill_chunks(count, WIDTHS, CACHE):
@@ -92,7 +106,8 @@ class ToyExecutor:
 
     def insert(self, row: PrefilledRow, slot: int, registers: Registers) -> None:
         """See `Steps.insert`."""
-        assert isinstance(row, ToyRow)
+        assert isinstance(row, ToyRow), "a row of another executor"
+        self._use("insert")
         for cache in self.caches.values():
             cache[slot] = row.tokens
         self.registers[slot] = registers
@@ -103,16 +118,22 @@ class ToyExecutor:
 
     def primary_block(self, tokens: np.ndarray, start: np.ndarray) -> np.ndarray:
         """See `Steps.primary_block`."""
+        self._use(f"primary_block {tokens.shape[1]}")
         return np.stack([self._block(b, tokens[b], int(start[b])) for b in range(self.batch)])
 
     def drafter_step(self, tokens: np.ndarray, start: np.ndarray) -> np.ndarray:
         """See `Steps.drafter_step`."""
+        self._use("drafter_step")
         pairs = [(b, int(tokens[b, 0]), int(start[b])) for b in range(self.batch)]
         return np.stack([self._step(*pair) for pair in pairs])
 
     def router(self, logits: np.ndarray) -> np.ndarray:
         """See `Steps.router`: the probability of the most likely token."""
-        return np.array([np.exp(log_softmax(row)).max() for row in logits], np.float32)
+        self._use("router")
+        return np.array([_likeliest(row) for row in logits], np.float32)
+
+    def close(self) -> None:
+        """See `Steps.close`; nothing is held."""
 
     def _block(self, slot: int, tokens: np.ndarray, start: int) -> np.ndarray:
         for name, cache in self.caches.items():
@@ -132,6 +153,7 @@ class ToyExecutor:
 
     def round(self, kind: RoundKind, rows: RowInputs) -> RoundResult:
         """See `Rounds.round`, in plain Python, one row after the other."""
+        self._use(str(kind))
         self.calls.append(kind)
         shape = (self.batch, kind.gamma + 1)
         result = RoundResult(
@@ -171,7 +193,7 @@ class ToyExecutor:
             log_q.append(log_probs(logits))
             token = draw(log_q[-1], seed, at.position + 1 + i)
             drafts.append(token)
-            predicted = self.router(logits[None])[0]
+            predicted = _likeliest(logits)
             if kind.role == "round_router" and predicted < rows.tau[b] and i + 1 < limit:
                 out.stopped[b] = 1
                 break
@@ -189,6 +211,32 @@ class ToyExecutor:
             previous=tokens[-2] if n > 1 else at.last,
             budget=at.budget - n,
         )
+
+
+def _likeliest(logits: np.ndarray) -> float:
+    """Returns the probability of the most likely token."""
+    return float(np.exp(log_softmax(logits)).max())
+
+
+def toy_subject(
+    make: Callable[..., ToyExecutor] = ToyExecutor, *, independent: bool = False
+) -> Subject:
+    """Returns a toy executor under test, for the checks; `make` may be a subclass of it."""
+
+    def primary(tokens: Sequence[int]) -> np.ndarray:
+        return np.stack([PRIMARY.logits(np.array(tokens), at) for at in range(len(tokens))])
+
+    def drafter(tokens: Sequence[int], known: int) -> np.ndarray:
+        del known  # the toy's drafter sees tokens, not the primary
+        return DRAFTER.logits(np.array(tokens), len(tokens) - 1)
+
+    return Subject(
+        make=lambda: make(2, PRIMARY, DRAFTER, independent=independent),
+        primary=primary,
+        drafter=drafter,
+        gamma=3,
+        independent=independent,
+    )
 
 
 def primary_text(model: ToyModel, prompt: Sequence[int], count: int) -> list[int]:
