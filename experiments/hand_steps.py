@@ -13,10 +13,11 @@ import sys
 import numpy as np
 
 from experiments.hand_graph import hand_graph
-from experiments.steps import alternate, random_arrays, session_run
+from experiments.steps import random_arrays, session_run
 from tandem_export.bundle import Bundle, GraphRecord, locate_weights, open_bundle
 from tandem_export.bundle.layout import WEIGHTS
 from tandem_export.cli.output import make_table, print_tables
+from tandem_export.measure.turns import median_clocks
 from tandem_export.targets.onnx.convert import bind_weights
 
 TOLERANCE = 1e-4
@@ -52,11 +53,11 @@ def compare(bundle: Bundle, graph: GraphRecord, repetitions: int = 25) -> Ratio:
     off = float(np.abs(logits[0] - logits[1]).max())
     if off > TOLERANCE:
         raise ValueError(f"{graph.name}: the forms must agree within {TOLERANCE}. Got: {off:.3g}")
-    times = alternate(runs, repetitions)
+    times = median_clocks(runs, repetitions)
     return Ratio(
         graph=graph.name,
-        exported_ms=times["exported"][0],
-        hand_ms=times["hand"][0],
+        exported_ms=1e3 * times["exported"].cpu,
+        hand_ms=1e3 * times["hand"].cpu,
         difference=off,
     )
 

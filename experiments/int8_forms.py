@@ -13,9 +13,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from experiments.steps import Arrays, alternate, random_arrays, session_run
+from experiments.steps import Arrays, random_arrays, session_run
 from tandem_export.bundle import Bundle, GraphRecord, open_bundle
 from tandem_export.cli.output import make_table, print_tables
+from tandem_export.measure.turns import median_clocks
 from tandem_export.runtime.executors.host.openvino import OpenVino
 
 # What ONNX Runtime makes of DequantizeLinear in front of a product; the last is its default.
@@ -53,11 +54,11 @@ def compare(int8: Bundle, wide: Bundle, graph: GraphRecord, repetitions: int = 1
         Form(
             graph=graph.name,
             form=form,
-            cpu_ms=cpu,
-            wall_ms=wall,
+            cpu_ms=1e3 * clock.cpu,
+            wall_ms=1e3 * clock.wall,
             difference=float(np.abs(logits[form] - logits["widened at load"]).max()),
         )
-        for form, (cpu, wall) in alternate(runs, repetitions).items()
+        for form, clock in median_clocks(runs, repetitions).items()
     ]
 
 

@@ -1,11 +1,9 @@
-"""Times single ONNX graphs of a bundle, in turns."""
+"""Runs single ONNX graphs of a bundle, to be timed."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from statistics import median
 
 import numpy as np
 import onnxruntime
@@ -44,20 +42,3 @@ def session_run(
     names = [value.name for value in session.get_outputs()]
     inputs = {value.name: arrays[value.name] for value in session.get_inputs()}
     return lambda: dict(zip(names, session.run(names, inputs), strict=True))  # type: ignore[arg-type]
-
-
-def alternate(
-    runs: Mapping[str, Callable[[], object]], repetitions: int = 15
-) -> dict[str, tuple[float, float]]:
-    """Median CPU and wall milliseconds of each, after one turn that is not counted."""
-    turns: dict[str, list[tuple[float, float]]] = {name: [] for name in runs}
-    for _ in range(repetitions + 1):
-        for name, run in runs.items():
-            wall, busy = time.perf_counter(), time.process_time()
-            run()
-            busy, wall = time.process_time() - busy, time.perf_counter() - wall
-            turns[name].append((1e3 * busy, 1e3 * wall))
-    return {
-        name: (median(b for b, _ in own[1:]), median(w for _, w in own[1:]))
-        for name, own in turns.items()
-    }

@@ -22,6 +22,7 @@ from recipes.imported.text import Text
 from recipes.stdlib_mini.losses import primary_pass
 from tandem_export.config import TandemConfig
 from tandem_export.model import Params
+from tandem_export.progress import Progress
 
 TOP = 64
 SHARD = 32  # texts
@@ -34,7 +35,7 @@ def compute(
     primary: Params,
     texts: Sequence[Text],
     folder: Path,
-    report: Callable[[int, int], None],
+    progress: Progress,
 ) -> list[Path]:
     """Writes the shards that are missing and returns all of them, in order.
 
@@ -43,7 +44,7 @@ def compute(
       primary: the frozen parameters.
       texts: a longer list that begins with the same texts only adds to an earlier one.
       folder: of the cache; another layer map or another primary needs another one.
-      report: called with texts done and in all.
+      progress: called after each shard, with texts done and in all.
     """
     folder.mkdir(parents=True, exist_ok=True)
     run = jax.jit(lambda params, tokens: _features(config, params, tokens))
@@ -56,7 +57,7 @@ def compute(
                 shutil.rmtree(stale)
             _write(path, _shard(part, [_run(run, primary, text) for text in part]))
         paths.append(path)
-        report(min(at + SHARD, len(texts)), len(texts))
+        progress(min(at + SHARD, len(texts)), len(texts), f"features: {folder.name}")
     return paths
 
 

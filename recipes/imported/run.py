@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from rich.console import Console
-from rich.progress import Progress, TimeElapsedColumn
 
 from recipes.imported import drafter as drafters
 from recipes.imported.batches import Features
@@ -22,8 +18,10 @@ from recipes.imported.features import compute
 from recipes.imported.stages import train_drafter, train_router
 from recipes.imported.text import Texts, kept_tokens, rows_of
 from tandem_export.checkpoint import Checkpoint, write_checkpoint
+from tandem_export.cli.output import progress
 from tandem_export.config import TandemConfig
 from tandem_export.model import Params
+from tandem_export.progress import Progress
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,16 +67,16 @@ def train_pair(
         source.config.primary, len(kept), plan.layers, plan.width, plan.ff, plan.start
     )
     rows, small = rows_of(kept, vocabulary), drafters.as_trained(config)
-    with _progress() as progress:
+    with progress(quiet=False) as report:
         levels = "-".join(f"x{level}" for level in sorted(set(config.layer_map)))
-        paths = _features(config, source, texts, out / "features" / levels, progress)
+        paths = _features(config, source, texts, out / "features" / levels, report)
         train, held_out = (Features(paths[side], config.layer_map, rows) for side in paths)
         start = drafters.begin(
             small, source.params["primary"], kept, _samples(train, config), plan.start
         )
         folder = out / f"{name}-stages"
-        made = train_drafter(small, start, train, plan.steps, plan.loss, folder, progress)
-        learned = train_router(small, made, train, plan.steps, folder, progress)
+        made = train_drafter(small, start, train, plan.steps, plan.loss, folder, report)
+        learned = train_router(small, made, train, plan.steps, folder, report)
         seen = predictions(small, made, learned, held_out.all(CALIBRATED), BLOCK_LENGTHS)
         router = calibrated(learned, *seen)
         measures = {
@@ -93,7 +91,7 @@ def train_pair(
             alone = drafters.independent(small)
             begun = {n: v for n, v in start.items() if not n.startswith("projection.")}
             folder = out / f"{name}-independent-stages"
-            other = train_drafter(alone, begun, train, plan.steps, plan.loss, folder, progress)
+            other = train_drafter(alone, begun, train, plan.steps, plan.loss, folder, report)
             measures["independent"] = evaluate(alone, other, held_out)
             own = {"drafter": drafters.with_rows(other, rows)}
             config_alone = drafters.independent(config)
@@ -101,14 +99,6 @@ def train_pair(
     _publish(source, config, parts, plan, measures, out / name)
     (out / f"{name}.json").write_text(json.dumps(asdict(plan) | {"measures": measures}, indent=1))
     return measures
-
-
-@contextmanager
-def _progress() -> Iterator[Progress]:
-    console = Console(stderr=True)
-    columns = (*Progress.get_default_columns(), TimeElapsedColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        yield progress
 
 
 def _kept(texts: Texts, size: int, vocabulary: int, out: Path) -> np.ndarray:
@@ -121,18 +111,13 @@ def _kept(texts: Texts, size: int, vocabulary: int, out: Path) -> np.ndarray:
 
 
 def _features(
-    config: TandemConfig, source: Checkpoint, texts: Texts, folder: Path, progress: Progress
+    config: TandemConfig, source: Checkpoint, texts: Texts, folder: Path, report: Progress
 ) -> dict[str, list[Path]]:
     params = {
         name: jnp.asarray(value, jnp.float32) for name, value in source.params["primary"].items()
     }
     paths = {}
     for side, own in (("train", texts.train), ("held_out", texts.held_out)):
-        bar = progress.add_task(f"features: {side}", total=len(own))
-
-        def report(done: int, total: int, bar=bar) -> None:
-            progress.update(bar, completed=done, total=total)
-
         paths[side] = compute(config, params, own, folder / side, report)
     return paths
 

@@ -9,13 +9,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
-from rich.progress import Progress
 
 from recipes.imported.batches import Features
 from recipes.stdlib_mini.loop import Loss, Stage, optimise
 from recipes.stdlib_mini.losses import drafter_logits
 from tandem_export.config import TandemConfig
 from tandem_export.model import Params, bind, initialise
+from tandem_export.progress import Progress
 
 Batch = dict[str, Any]
 # (log q [M, V], batch) -> loss

@@ -14,10 +14,10 @@ import numpy as np
 import optax
 import orbax.checkpoint as ocp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from rich.progress import Progress
 
 from recipes.stdlib_mini.corpus import Corpus
 from tandem_export.model import Params
+from tandem_export.progress import Progress
 
 # (trained parameters, tokens [B, T + 1], block length) -> loss
 Loss = Callable[[Params, jax.Array, jax.Array], jax.Array]
@@ -98,14 +98,13 @@ def optimise(
         if (last := manager.latest_step()) is not None:
             params, state = manager.restore(last, args=ocp.args.StandardRestore((params, state)))
             first = last
-        bar = progress.add_task(stage.name, total=stage.steps, completed=first)
         began, window = time.time(), []
         for step in range(first, stage.steps):
             tokens, gamma = draw(corpus, stage, step)
             tokens = jax.device_put(tokens, cut)
             params, state, value = step_fn(params, state, tokens, jnp.int32(gamma))
             window.append(value)
-            progress.update(bar, completed=step + 1)
+            progress(step + 1, stage.steps, stage.name)
             if (step + 1) % 50 == 0 or step + 1 == stage.steps:
                 _log(log, stage, step + 1, float(np.mean([float(v) for v in window])), began)
                 window = []

@@ -12,7 +12,6 @@ time of a round of the primary alone.
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,8 +19,6 @@ from typing import Any
 import click
 import jax
 import jax.numpy as jnp
-import numpy as np
-from rich.progress import Progress
 
 from recipes.stdlib_mini import corpus as corpora
 from recipes.stdlib_mini.drafters import projections, start_params
@@ -32,7 +29,9 @@ from recipes.stdlib_mini.stages import drafter_loss
 from recipes.stdlib_mini.train import train_primary
 from tandem_export.config import TandemConfig
 from tandem_export.graphs import BuildOptions, Graph, plan_graphs
+from tandem_export.measure.turns import median_clocks
 from tandem_export.model import initialise
+from tandem_export.progress import silent
 
 SHAPES = {
     "ff 512, layer 12": pair(drafter(1, 192, 512), (12,)),
@@ -52,15 +51,9 @@ def round_times(batch: int) -> dict[str, Times]:
         for shape, config in SHAPES.items()
         for graph in plan_graphs(config, options)
     }
-    times: dict[tuple[str, int], list[float]] = {key: [] for key in calls}
-    for _ in range(40):
-        for key, call in calls.items():
-            began = time.perf_counter()
-            call()
-            times[key].append(time.perf_counter() - began)
-    medians = {key: 1e3 * float(np.median(values[5:])) for key, values in times.items()}
+    times = median_clocks(calls, 35, unmeasured=5)
     return {
-        shape: {gamma: value for (own, gamma), value in medians.items() if own == shape}
+        shape: {gamma: 1e3 * clock.wall for (own, gamma), clock in times.items() if own == shape}
         for shape in SHAPES
     }
 
@@ -104,8 +97,7 @@ def quality(shape: str, primary, corpus, folder: Path, steps: int) -> dict[str, 
     name = "".join(c if c.isalnum() else "_" for c in shape)
     stage = Stage(name, steps, learning_rate=3e-3, seed=5, long_share=0.0)
     loss = drafter_loss(config, primary, distil=True)
-    with Progress(disable=True) as progress:
-        params = optimise(stage, corpus, params, loss, folder, progress)
+    params = optimise(stage, corpus, params, loss, folder, silent)
     return compare(config, primary, params, corpus, gamma=4, count=4)
 
 
@@ -115,8 +107,7 @@ def quality(shape: str, primary, corpus, folder: Path, steps: int) -> dict[str, 
 def main(out: Path, steps: int) -> None:
     """Writes OUT/pilot.json and prints a line per shape."""
     corpus = corpora.load(out / "corpus")
-    with Progress(disable=True) as progress:
-        primary = train_primary(corpus, out, progress)
+    primary = train_primary(corpus, out, silent)
     times = {batch: round_times(batch) for batch in (1, 4)}
     rows = []
     folder = out / "pilot"

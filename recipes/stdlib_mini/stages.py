@@ -17,7 +17,6 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from rich.progress import Progress
 
 from recipes.stdlib_mini.corpus import Corpus
 from recipes.stdlib_mini.drafters import projections, start_params
@@ -32,6 +31,7 @@ from recipes.stdlib_mini.losses import (
 from recipes.stdlib_mini.shapes import independent
 from tandem_export.config import TandemConfig
 from tandem_export.model import Params, bind, initialise
+from tandem_export.progress import Progress
 
 START = Stage("start", steps=500, learning_rate=3e-3, seed=1)
 TANDEM_CE = Stage("tandem_ce", steps=200, learning_rate=2e-3, seed=2)

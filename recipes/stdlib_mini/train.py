@@ -18,8 +18,6 @@ import click
 import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
-from rich.console import Console
-from rich.progress import Progress, TimeElapsedColumn
 
 from recipes.stdlib_mini import corpus as corpora
 from recipes.stdlib_mini.evaluate import compare, primary_measures, router_calibration
@@ -28,15 +26,17 @@ from recipes.stdlib_mini.losses import cross_entropy, primary_pass
 from recipes.stdlib_mini.shapes import PAIR, PRIMARY, independent
 from recipes.stdlib_mini.stages import Trained, train_drafters
 from tandem_export.checkpoint import Vocabulary, write_checkpoint
+from tandem_export.cli.output import progress
 from tandem_export.config import TandemConfig
 from tandem_export.model import Params, initialise
+from tandem_export.progress import Progress
 
 PRIMARY_STAGE = Stage("primary", steps=4600, learning_rate=2e-3)
 BLOCK_LENGTHS = (1, 2, 4, 8)
 PROMPTS, PROMPT_TOKENS = 96, 40
 
 
-def train_primary(corpus: corpora.Corpus, folder: Path, progress: Progress) -> Params:
+def train_primary(corpus: corpora.Corpus, folder: Path, report: Progress) -> Params:
     """The primary, from random weights; residual outputs start small (depth-scaled)."""
     config = TandemConfig(primary=PRIMARY, drafter=PRIMARY, kind="independent")
     start = initialise(config, "primary", seed=0)
@@ -49,7 +49,7 @@ def train_primary(corpus: corpora.Corpus, folder: Path, progress: Progress) -> P
         logits, _ = primary_pass(config, params, tokens[:, :-1])
         return cross_entropy(logits, tokens[:, 1:].reshape(-1))
 
-    return optimise(PRIMARY_STAGE, corpus, start, loss, folder, progress)
+    return optimise(PRIMARY_STAGE, corpus, start, loss, folder, report)
 
 
 def stored(params: Params) -> Params:
@@ -129,12 +129,10 @@ def publish(primary: Params, trained: Trained, corpus: corpora.Corpus, folder: P
 @click.option("--out", type=click.Path(path_type=Path), default=Path("build/train"))
 def main(out: Path) -> None:
     """Trains the demo pair; the checkpoints come to OUT/stdlib_mini."""
-    console = Console(stderr=True)
-    columns = (*Progress.get_default_columns(), TimeElapsedColumn())
     corpus = corpora.load(out / "corpus")
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        primary = train_primary(corpus, out, progress)
-        trained = train_drafters(PAIR, primary, corpus, out, progress)
+    with progress(quiet=False) as report:
+        primary = train_primary(corpus, out, report)
+        trained = train_drafters(PAIR, primary, corpus, out, report)
     publish(primary, trained, corpus, out / "stdlib_mini")
 
 

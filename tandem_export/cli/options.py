@@ -70,16 +70,24 @@ def running(function: Function) -> Function:
         type=click.Path(file_okay=False, path_type=Path),
         help="A folder that keeps compiled graphs between runs.",
     )
-    expired = click.option(
-        "--allow-expired", is_flag=True, help="Run a bundle that has passed its date."
-    )
-    threads = click.option(
+    return executor(threads(cache(expired(function))))
+
+
+def threads(function: Function) -> Function:
+    """`--threads`."""
+    return click.option(
         "--threads",
         type=click.IntRange(1),
         metavar="COUNT",
         help="Of onnxruntime and openvino.  [default: all cores]",
-    )
-    return executor(threads(cache(expired(function))))
+    )(function)
+
+
+def expired(function: Function) -> Function:
+    """`--allow-expired`."""
+    return click.option(
+        "--allow-expired", is_flag=True, help="Run a bundle that has passed its date."
+    )(function)
 
 
 def pick_executor(bundle: Path, executor: str | None) -> ExecutorSpec:

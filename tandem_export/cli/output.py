@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
+from rich import progress as bars
 from rich.console import Console, RenderableType
-from rich.progress import Progress
 
 from tandem_export.cli.tables import FittedTable
 from tandem_export.errors import ConfigError, RequestError
+from tandem_export.progress import Progress
 from tandem_export.storage import read_json
 
-OnProgress = Callable[[int, int, str], None]
 # A table that goes to a file or a pipe is not cut to a terminal's width.
 _PLAIN_WIDTH = 160
 _SECONDS = 5  # between lines of progress
@@ -43,13 +43,14 @@ def make_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]
 
 
 @contextmanager
-def progress(*, quiet: bool) -> Iterator[OnProgress]:
+def progress(*, quiet: bool) -> Iterator[Progress]:
     """A bar on stderr, or lines where there is no terminal; nothing when `quiet`."""
     console = Console(stderr=True)
     if not (quiet or console.is_terminal):
         yield _lines()
         return
-    with Progress(console=console, disable=quiet, transient=True) as bar:
+    columns = (*bars.Progress.get_default_columns(), bars.TimeElapsedColumn())
+    with bars.Progress(*columns, console=console, disable=quiet, transient=True) as bar:
         task = bar.add_task("starting", total=None)
 
         def report(done: int, total: int, what: str) -> None:
@@ -58,7 +59,7 @@ def progress(*, quiet: bool) -> Iterator[OnProgress]:
         yield report
 
 
-def _lines() -> OnProgress:
+def _lines() -> Progress:
     """Writes the first step and the last, and no more than one line in `_SECONDS` between."""
     due = 0.0
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,8 @@ from tandem_export.importing.options import DTYPES, ImportOptions
 from tandem_export.importing.read import read_source
 from tandem_export.importing.source import Source
 from tandem_export.importing.text import chosen_text, fitted, vocabulary_of
+from tandem_export.progress import Progress, silent
 from tandem_export.tokenizer import Text
-
-Progress = Callable[[int, int, str], None]
 
 
 def import_checkpoint(
@@ -32,7 +31,7 @@ def import_checkpoint(
     out: str | Path,
     *,
     overwrite: bool = False,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> Checkpoint:
     """Writes the checkpoint folder `out` and returns it as read back.
 
@@ -145,11 +144,9 @@ def _cast(
 
 
 def _counted(
-    params: Mapping[str, Mapping[str, LazyTensor]], progress: Progress | None
+    params: Mapping[str, Mapping[str, LazyTensor]], progress: Progress
 ) -> Mapping[str, Mapping[str, LazyTensor]]:
     """The tensors, each reporting when it was read."""
-    if progress is None:
-        return params
     total, done = 2 * sum(map(len, params.values())), iter(range(1, 10**9))
 
     def watched(part: str, name: str, tensor: LazyTensor) -> LazyTensor:

@@ -6,8 +6,8 @@ import dataclasses
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import numpy as np
@@ -15,10 +15,10 @@ import numpy as np
 from tandem_export.bundle import open_bundle
 from tandem_export.data.prompts import Prompt, encode_prompts
 from tandem_export.measure.process.footprint import ProcessCost, measure_cost
+from tandem_export.measure.turns import median_clocks, medians, take_turns
+from tandem_export.progress import Progress, silent
 from tandem_export.runtime import Engine, SamplingParams, load
 from tandem_export.runtime.executors import ExecutorSpec
-
-Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +66,8 @@ def bench_executors(
     max_new_tokens: int = 48,
     repetitions: int = 5,
     threads: int | None = None,
-    progress: Progress | None = None,
+    allow_expired: bool = False,
+    progress: Progress = silent,
 ) -> ExecutorComparison:
     """Runs the bundle at `path` under each of `executors`, by turns.
 
@@ -78,51 +79,37 @@ def bench_executors(
       max_new_tokens: length of every answer.
       repetitions: turns of each; one more is not counted.
       threads: of the executors that let them be set.
+      allow_expired: open the bundle although a part of it has passed its date.
       progress: called before each turn.
 
     Raises:
-      BundleError: a form that an executor needs is missing, or a new process cannot load.
+      BundleError: the bundle has expired, lacks a form that an executor needs, or cannot be
+        loaded by a new process.
       ConfigError: an unknown executor.
       RequestError: prompts that the bundle cannot serve.
     """
-    report = progress or (lambda done, total, what: None)
     specs = tuple(dict.fromkeys(ExecutorSpec.parse(e, what="executors") for e in executors))
+    bundle = open_bundle(path, allow_expired=allow_expired)
     lines: list[ExecutorLine] = []
-    for batch in open_bundle(path, allow_expired=True).manifest.options.batch:
+    for batch in bundle.manifest.options.batch:
         engines = {str(spec): _load(path, spec, batch, threads) for spec in specs}
         limits = next(iter(engines.values())).limits
         room = limits.cache - max_new_tokens - limits.gamma
-        ids = encode_prompts(open_bundle(path), prompts, count=count, room=room) * batch
-        lines += _alternate(engines, ids, max_new_tokens, repetitions, report)
+        ids = encode_prompts(bundle, prompts, count=count, room=room) * batch
+        turns = {name: partial(_turn, own, ids, max_new_tokens) for name, own in engines.items()}
+        title = f"batch {batch}: {{}}"
+        samples = take_turns(turns, repetitions, name=title.format, progress=progress)
+        lines += [
+            ExecutorLine(executor=name, batch=batch, **medians(own))
+            for name, own in samples.items()
+        ]
     costs = tuple(measure_cost(path, spec, threads) for spec in specs)
     return ExecutorComparison(lines=tuple(lines), costs=costs)
 
 
 def _load(path: str | Path, executor: ExecutorSpec, batch: int, threads: int | None) -> Engine:
+    # Its dates were looked at when it was opened.
     return load(path, executor=executor, batch=batch, threads=threads, allow_expired=True)
-
-
-def _alternate(
-    engines: dict[str, Engine],
-    prompts: Sequence[Sequence[int]],
-    max_new_tokens: int,
-    repetitions: int,
-    progress: Progress,
-) -> list[ExecutorLine]:
-    turns: dict[str, list[dict[str, float]]] = {name: [] for name in engines}
-    batch = next(iter(engines.values())).limits.batch
-    for turn in range(repetitions + 1):
-        for name, engine in engines.items():
-            done = turn * len(engines) + len([own for own in turns.values() if len(own) > turn])
-            progress(done, (repetitions + 1) * len(engines), f"batch {batch}: {name}")
-            turns[name].append(_turn(engine, prompts, max_new_tokens))
-    return [
-        ExecutorLine(executor=name, batch=batch, **_medians(own[1:])) for name, own in turns.items()
-    ]
-
-
-def _medians(turns: Sequence[dict[str, float]]) -> dict[str, float]:
-    return {key: median(turn[key] for turn in turns) for key in turns[0]}
 
 
 def _turn(
@@ -155,9 +142,4 @@ def _rates(engine: Engine, prompts: Any, max_new_tokens: int, mode: Any) -> tupl
 
 def _step_ms(step: Callable[..., np.ndarray], batch: int, width: int, calls: int = 12) -> float:
     tokens, start = np.ones((batch, width), np.int32), np.arange(batch, dtype=np.int32)
-    seconds = []
-    for _ in range(calls + 1):
-        begin = time.process_time()
-        step(tokens, start)
-        seconds.append(time.process_time() - begin)
-    return 1e3 * median(seconds[1:])
+    return 1e3 * median_clocks({"step": lambda: step(tokens, start)}, calls)["step"].cpu

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from tandem_export.data.prompts import Prompt, encode_prompts
 from tandem_export.errors import BundleError
 from tandem_export.measure.process.first_call import measure_first_call
 from tandem_export.measure.process.startup import Startup, measure_startup
+from tandem_export.measure.turns import median_clocks
 from tandem_export.serving import LocalModel, Model, connect
 from tandem_export.serving.protocol import warmup_inputs
 from tandem_export.serving.stand_in.server import StandIn
@@ -59,6 +60,7 @@ def bench_serving(
     *,
     repetitions: int = 7,
     startup: bool = True,
+    allow_expired: bool = False,
 ) -> ServingCosts:
     """Measures the bundle at `path`, which must hold StableHLO and SavedModel.
 
@@ -67,12 +69,13 @@ def bench_serving(
       prompts: texts or token ids, of which the first is used; None is the packaged ones.
       repetitions: turns of each call.
       startup: also measure new processes.
+      allow_expired: open the bundle although a part of it has passed its date.
 
     Raises:
       BundleError: it lacks one of the forms, or `generate` or `round` graphs.
       RequestError: a prompt that the bundle cannot serve.
     """
-    bundle = open_bundle(path)
+    bundle = open_bundle(path, allow_expired=allow_expired)
     served, facts = bundle.in_form("savedmodel"), bundle.savedmodel
     folder = bundle.path / facts.folder
     import_module("tensorflow")  # takes seconds, which are not the model's
@@ -84,7 +87,7 @@ def bench_serving(
     with ExitStack() as stack:
         stack.enter_context(closing(model))
         engines = {"jax": _jax_call(bundle, graph), "tensorflow": _call(model, graph.name)}
-        generate = _alternate({n: lambda c=c: c(inputs) for n, c in engines.items()}, repetitions)
+        generate = _seconds({n: partial(c, inputs) for n, c in engines.items()}, repetitions)
         server = stack.enter_context(closing(StandIn(folder, facts.model)))
         addresses = {"grpc": server.grpc_address, "rest": server.rest_address}
         wires: dict[str, Model] = {"none": model}
@@ -103,15 +106,8 @@ def bench_serving(
     )
 
 
-def _alternate(calls: Mapping[str, Callable[[], Any]], repetitions: int) -> dict[str, float]:
-    """Medians; all calls take turns, and the first turn, which compiles, is not counted."""
-    seconds: dict[str, list[float]] = {name: [] for name in calls}
-    for _ in range(repetitions + 1):
-        for name, call in calls.items():
-            begin = time.perf_counter()
-            call()
-            seconds[name].append(time.perf_counter() - begin)
-    return {name: statistics.median(own[1:]) for name, own in seconds.items()}
+def _seconds(calls: Mapping[str, Callable[[], Any]], repetitions: int) -> dict[str, float]:
+    return {name: clock.wall for name, clock in median_clocks(calls, repetitions).items()}
 
 
 def _generate(bundle: Bundle) -> GraphRecord:
@@ -158,8 +154,8 @@ def _rounds(
         raise BundleError("to measure serving, `round` must be built. Got: no such graph")
     name = min(rounds, key=lambda graph: (graph.batch, graph.gamma or 0)).name
     inputs = warmup_inputs(wires["none"].signatures[name].inputs, scratch)
-    calls = {wire: (lambda m=model: m.call(name, inputs)) for wire, model in wires.items()}
-    return _alternate(calls, repetitions)
+    calls = {wire: partial(model.call, name, inputs) for wire, model in wires.items()}
+    return _seconds(calls, repetitions)
 
 
 def _sizes(bundle: Bundle, folder: Path) -> dict[str, int]:

@@ -17,11 +17,9 @@ from tandem_export.parity.numeric import check_numeric, primary_alone
 from tandem_export.parity.report import Check, Report, merge
 from tandem_export.parity.requests import GREEDY, GUMBEL
 from tandem_export.parity.subject import Prompts, Subject, with_random_drafter
+from tandem_export.progress import Progress, silent
 from tandem_export.runtime import Limits, batches_of, limits_of
 from tandem_export.runtime.executors import ExecutorSpec
-
-# Calls finished, calls in all, what comes next.
-Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +74,7 @@ def verify(
     options: VerifyOptions | None = None,
     *,
     prompts: Sequence[Prompt] | None = None,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> Report:
     """Tests the parity level that the bundle at `path` claims, and P2.
 
@@ -94,7 +92,7 @@ def verify(
     started = time.perf_counter()
     asked = options or VerifyOptions()
     whole = open_bundle(path, allow_expired=asked.allow_expired)
-    checks = tuple(_checks(whole, asked, prompts, progress or _silent))
+    checks = tuple(_checks(whole, asked, prompts, progress))
     bundle = whole.in_form(asked.spec.form)
     return Report(
         bundle=bundle.manifest.name,
@@ -104,10 +102,6 @@ def verify(
         seconds=time.perf_counter() - started,
         checks=merge(checks),
     )
-
-
-def _silent(done: int, total: int, what: str) -> None:
-    del done, total, what
 
 
 def _parity(bundle: Bundle) -> str:

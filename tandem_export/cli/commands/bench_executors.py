@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from tandem_export.cli.choices import words
-from tandem_export.cli.options import common, prompts_file
+from tandem_export.cli.options import common, expired, prompts_file, threads
 from tandem_export.cli.output import make_table, print_json, print_tables, progress, read_prompts
 from tandem_export.cli.places import BUNDLE
 
@@ -29,12 +29,8 @@ Examples:
 @click.option("--prompts", "count", type=int, default=4, help="How many.")
 @click.option("--max-new-tokens", type=int, default=48)
 @click.option("--repetitions", type=int, default=5, help="Turns of each.")
-@click.option(
-    "--threads",
-    type=click.IntRange(1),
-    metavar="COUNT",
-    help="Of onnxruntime and openvino.  [default: all cores]",
-)
+@threads
+@expired
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="JSON goes here too.")
 @prompts_file
 @common

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from tandem_export.cli.options import common, prompts_file
+from tandem_export.cli.options import common, expired, prompts_file
 from tandem_export.cli.output import make_table, needs, print_json, print_tables, read_prompts, size
 from tandem_export.cli.places import BUNDLE
 
@@ -21,11 +21,10 @@ Examples:
 @BUNDLE
 @click.option("--repetitions", type=int, default=7, help="Turns of each.")
 @click.option("--startup/--no-startup", default=True, help="First call and first token.")
+@expired
 @prompts_file
 @common
-def bench_serving(
-    bundle: Path, repetitions: int, startup: bool, prompts_file: Path | None, as_json: bool
-) -> None:
+def bench_serving(bundle: Path, prompts_file: Path | None, as_json: bool, **options: Any) -> None:
     """Measures the SavedModel of the bundle in DIR: against JAX, over gRPC and REST, on disk.
 
     The server is a stand-in in this process, not tensorflow_model_server.
@@ -34,7 +33,7 @@ def bench_serving(
         from tandem_export.measure.serving import bench_serving as measure
 
         prompts = read_prompts(prompts_file)
-        found = measure(bundle, prompts, repetitions=repetitions, startup=startup).to_dict()
+        found = measure(bundle, prompts, **options).to_dict()
     print_json(found) if as_json else print_tables(_table(found))
 
 

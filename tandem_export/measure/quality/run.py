@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,11 +12,9 @@ from tandem_export.measure.quality.report import Evaluation
 from tandem_export.measure.quality.scoring import groups, score_pair
 from tandem_export.measure.quality.subject import Subject, check_same_tokens, open_subject
 from tandem_export.measure.quality.texts import evenly_spread, read_texts
+from tandem_export.progress import Progress, silent
 from tandem_export.runtime import Engine, load
 from tandem_export.runtime.executors import ExecutorSpec
-
-# Steps finished, steps in all, what comes next.
-Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +59,7 @@ def evaluate(
     text: Path,
     options: EvaluateOptions | None = None,
     *,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> list[Evaluation]:
     """Measures one bundle, or several on the same tokens.
 
@@ -83,8 +81,7 @@ def evaluate(
     ]
     check_same_tokens(subjects)
     window = min(given.window, *(subject.room for subject in subjects))
-    report = progress or (lambda done, total, what: None)
-    return [_evaluate(subject, text, window, given, report) for subject in subjects]
+    return [_evaluate(subject, text, window, given, progress) for subject in subjects]
 
 
 def _evaluate(

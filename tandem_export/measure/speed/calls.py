@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import functools
-import time
 from collections.abc import Callable, Sequence
-from statistics import median
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from tandem_export.bundle import GraphRecord, TensorSpec
+from tandem_export.measure.turns import median_clocks
 
 Arrays = dict[str, jax.Array]
 _CALLS = 50
@@ -38,18 +37,13 @@ def empty_call(graph: GraphRecord) -> Callable[[], float]:
     run = jax.jit(nothing, donate_argnums=(1,), keep_unused=True)
     run = run.lower(params, state, inputs).compile()
 
-    def seconds() -> float:
+    def call() -> None:
         nonlocal state
-        taken = []
-        for _ in range(_CALLS):
-            start = time.perf_counter()
-            outputs, state = run(params, state, inputs)
-            for value in outputs.values():
-                np.asarray(value)
-            taken.append(time.perf_counter() - start)
-        return median(taken)
+        outputs, state = run(params, state, inputs)
+        for value in outputs.values():
+            np.asarray(value)
 
-    return seconds
+    return lambda: median_clocks({"call": call}, _CALLS, unmeasured=0)["call"].wall
 
 
 def _zeros(specs: Sequence[TensorSpec]) -> Arrays:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,11 @@ from tandem_export.errors import ConfigError
 from tandem_export.measure.process.startup import measure_startup
 from tandem_export.measure.speed.candidates import BenchOptions, Candidate, candidates
 from tandem_export.measure.speed.report import Comparison, Measurement, Table, table
+from tandem_export.measure.turns import take_turns
+from tandem_export.progress import Progress, silent
 from tandem_export.runtime import Engine, Limits, batches_of, load
 from tandem_export.runtime.request.admission import round_kind
 
-# Turns finished, turns in all, what comes next.
-Progress = Callable[[int, int, str], None]
 Prompts = list[tuple[int, ...]]
 
 
@@ -27,7 +28,7 @@ def bench(
     *,
     baseline: str | Path | None = None,
     prompts: Sequence[Prompt] | None = None,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> Comparison:
     """Measures the bundle at `path`, and the drafter of the bundle `baseline` beside it.
 
@@ -47,13 +48,12 @@ def bench(
     bundle = open_bundle(path, allow_expired=asked.allow_expired)
     bundle = bundle.in_form(asked.spec.form)
     other = None if baseline is None else _open_baseline(baseline, bundle, asked)
-    report = progress or _silent
     bundles = {"own": bundle} | ({} if other is None else {"baseline": other})
     tables, ids = [], []
     for batch in _batches(bundle, asked):
         engines = {side: _engine(of, batch, asked) for side, of in bundles.items()}
         ids = _encode(bundle, engines["own"], prompts, asked)
-        tables.append(_alternate(bundles, engines, ids, asked, report))
+        tables.append(_alternate(bundles, engines, ids, asked, progress))
     startup = measure_startup(path, ids[0], executor=asked.spec) if asked.startup else None
     return Comparison(
         bundle=bundle.manifest.name,
@@ -62,10 +62,6 @@ def bench(
         tables=tuple(tables),
         startup=startup,
     )
-
-
-def _silent(done: int, total: int, what: str) -> None:
-    del done, total, what
 
 
 def _plain(options: BenchOptions) -> dict[str, Any]:
@@ -121,16 +117,14 @@ def _alternate(
     batch = limits["own"].batch
     every = candidates(limits["own"], options, limits.get("baseline"))
     chosen = [c for c in every if c.family in ("primary", *options.families)]
-    turns: list[list[Measurement]] = [[] for _ in chosen]
     calls = [_empty_call(bundles[_side(c)], limits[_side(c)], c, options) for c in chosen]
-    # One turn more than is kept: the first one compiles and fills caches.
-    total = len(chosen) * (options.repetitions + 1)
-    for turn in range(total):
-        at = turn % len(chosen)
-        progress(turn, total, f"batch {batch}: {chosen[at].name}")
-        turns[at].append(_turn(engines, chosen[at], prompts, calls[at]))
-    progress(total, total, f"batch {batch}: done")
-    return table(batch, chosen, [own[1:] for own in turns])
+    turns = {
+        candidate.name: partial(_turn, engines, candidate, prompts, call)
+        for candidate, call in zip(chosen, calls, strict=True)
+    }
+    title = f"batch {batch}: {{}}"
+    samples = take_turns(turns, options.repetitions, name=title.format, progress=progress)
+    return table(batch, chosen, list(samples.values()))
 
 
 def _side(candidate: Candidate) -> str:

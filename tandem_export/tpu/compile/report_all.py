@@ -9,13 +9,13 @@ from typing import Any
 
 from tandem_export.bundle import Bundle
 from tandem_export.bundle.amend import add_tuning
+from tandem_export.progress import Progress, silent
 from tandem_export.tpu.chips import Target
 from tandem_export.tpu.compile.jobs import PLAN_ROLES, Form, bundle_jobs, plan_jobs
 from tandem_export.tpu.compile.report import ESTIMATE, GraphReport
 from tandem_export.tpu.compile.run import (
     CompileOptions,
     Job,
-    Progress,
     compiler_options,
     require_libtpu,
 )
@@ -74,7 +74,7 @@ def compile_bundle(
     bundle: Bundle,
     options: CompileOptions,
     roles: Sequence[str] = (),
-    progress: Progress | None = None,
+    progress: Progress = silent,
     *,
     tune: bool = False,
 ) -> CompileReport:
@@ -104,7 +104,7 @@ def compile_plan(
     plan: Plan,
     options: CompileOptions,
     roles: Sequence[str] = (),
-    progress: Progress | None = None,
+    progress: Progress = silent,
     *,
     tune: bool = False,
     attention: Sequence[Any] = (),
@@ -141,7 +141,7 @@ def _report(
     source: str,
     forms: Mapping[Form, Sequence[Job]],
     options: CompileOptions,
-    progress: Progress | None,
+    progress: Progress,
     tune: bool,
 ) -> CompileReport:
     start = time.perf_counter()

@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import metadata
@@ -17,14 +17,13 @@ from typing import Any
 
 from tandem_export.bundle import GraphRecord
 from tandem_export.errors import ConfigError
+from tandem_export.progress import Progress, silent
 from tandem_export.tpu import worker
 from tandem_export.tpu.chips import Target
 from tandem_export.tpu.compile.report import GraphReport, make_report
 from tandem_export.tpu.environment import ENVIRONMENT
 from tandem_export.tpu.schedule import hlo, moves, walk
 
-# (graphs finished, graphs in all, name of the one just finished)
-Progress = Callable[[int, int, str], None]
 _VMEM = "xla_tpu_scoped_vmem_limit_kib"
 # A buffer comes onto the chip only if all of it is used there. Else a small cache is copied in for
 # its few new rows, whole, and whole it is written back: 14 % more bytes in a drafter's step.
@@ -107,7 +106,7 @@ def require_libtpu() -> str:
 
 
 def compile_jobs(
-    jobs: Sequence[Job], options: CompileOptions, progress: Progress | None = None
+    jobs: Sequence[Job], options: CompileOptions, progress: Progress = silent
 ) -> list[GraphReport]:
     """Compiles every job, in the order given; a graph that fails is reported, not raised.
 
@@ -119,8 +118,7 @@ def compile_jobs(
     with ThreadPoolExecutor(options.processes or os.cpu_count()) as pool:
         for report in pool.map(lambda job: _compile(job, options), jobs):
             done.append(report)
-            if progress is not None:
-                progress(len(done), len(jobs), report.name)
+            progress(len(done), len(jobs), report.name)
     return done
 
 

@@ -11,13 +11,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tandem_export.progress import Progress, silent
 from tandem_export.tpu.chips import Target
 from tandem_export.tpu.compile.jobs import Form
 from tandem_export.tpu.compile.report import GraphReport
 from tandem_export.tpu.compile.run import (
     CompileOptions,
     Job,
-    Progress,
     compile_jobs,
     compiler_options,
 )
@@ -60,7 +60,7 @@ def try_all(
     forms: Mapping[Form, Sequence[Job]],
     options: CompileOptions,
     vmem: Sequence[int | None] = VMEM,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> list[Trial]:
     """Compiles the jobs of every form with every size of memory.
 

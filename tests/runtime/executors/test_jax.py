@@ -104,12 +104,6 @@ def test_a_twin_has_every_draft_accepted(shelf, rule, temperature) -> None:
         assert result.stats.rounds == 5  # 4 + 4 + 4 + 4 + 2 tokens
 
 
-def test_a_row_does_not_depend_on_its_neighbours(shelf) -> None:
-    engine, params = shelf.engine("tandem"), options(temperature=1.0, seed=9)
-    together = tokens(engine.generate(PROMPTS, params))
-    assert together == [engine.generate([prompt], params)[0].tokens for prompt in PROMPTS]
-
-
 def test_a_prompt_fills_the_cache_to_the_last_row(shelf) -> None:
     engine = shelf.engine("tandem")
     prompt = [1 + i % 16 for i in range(CACHE - 18 - 3)]

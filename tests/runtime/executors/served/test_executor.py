@@ -97,15 +97,6 @@ def test_generate_answers_as_the_graph_under_jax(sampling) -> None:
         np.testing.assert_array_equal(got[name], value)
 
 
-def test_single_steps_agree_with_fused_rounds(tf_engine) -> None:
-    bundle = every_role().in_form("savedmodel")
-    executor = SessionExecutor(bundle, batch=2, model=local("every"))
-    steps = Engine(executor, limits_of(bundle, 2), driver="steps")
-    params = options(gamma=3, mode="router", tau=0.4)
-    one, other = (engine.generate(PROMPTS, params) for engine in (tf_engine, steps))
-    assert [r.tokens for r in one] == [r.tokens for r in other]
-
-
 @pytest.mark.parametrize("wire", ["grpc", "rest"])
 def test_the_loop_over_a_server_gives_the_same_answers(tf_engine, server, wire) -> None:
     address = server.grpc_address if wire == "grpc" else server.rest_address
