@@ -1,7 +1,7 @@
 """Targets: each writes its form of the graphs into a bundle and checks what it wrote."""
 
 from tandem_export.targets.build import build
-from tandem_export.targets.context import BuildContext, Progress
+from tandem_export.targets.context import BuildContext
 from tandem_export.targets.errors import (
     DonationError,
     DtypeMismatchError,
@@ -37,7 +37,6 @@ __all__ = [
     "LoweringError",
     "NameMismatchError",
     "OperatorError",
-    "Progress",
     "SavedModelOptions",
     "SerializationError",
     "ShapeMismatchError",

@@ -15,8 +15,9 @@ from tandem_export.bundle.weights import map_weights
 from tandem_export.errors import CheckpointError, ConfigError
 from tandem_export.graphs import BuildOptions, Graph, left_out
 from tandem_export.model import quantize
+from tandem_export.progress import Progress, silent
 from tandem_export.targets import card
-from tandem_export.targets.context import BuildContext, Progress
+from tandem_export.targets.context import BuildContext
 from tandem_export.targets.manifest import new_manifest
 from tandem_export.targets.registry import TARGETS, Target
 from tandem_export.targets.validate.finite import check_finite
@@ -31,7 +32,7 @@ def build(
     out: str | Path,
     *,
     targets: Sequence[str] = ("stablehlo",),
-    progress: Progress | None = None,
+    progress: Progress = silent,
     overwrite: bool = False,
     check_values: bool = True,
     target_options: Mapping[str, Any] | None = None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -11,9 +11,8 @@ import numpy as np
 from tandem_export.bundle import BundleWriter, TensorPlace
 from tandem_export.config import TandemConfig
 from tandem_export.graphs import BuildOptions, Graph
+from tandem_export.progress import Progress, silent
 
-# (graphs finished, graphs in all, name of the one just finished)
-Progress = Callable[[int, int, str], None]
 # The record of what one target lets a build choose; None for a target without choices.
 TargetOptions = TypeVar("TargetOptions")
 
@@ -29,7 +28,7 @@ class BuildContext(Generic[TargetOptions]):
       tensors: bundle name -> weight, read-only views of the bundle's one weight file.
       places: bundle name -> where that weight lies in the file.
       writer: of the bundle; the weights are written already.
-      progress: what hears of each graph, None for nobody; see `report`.
+      progress: what hears of each graph; see `report`.
       check_values: whether each graph is run beside its function; else `difference` is None.
       target_options: this target's own record of options.
     """
@@ -40,11 +39,10 @@ class BuildContext(Generic[TargetOptions]):
     tensors: Mapping[str, np.ndarray]
     places: Mapping[str, TensorPlace]
     writer: BundleWriter
-    progress: Progress | None = None
+    progress: Progress = silent
     check_values: bool = True
     target_options: TargetOptions
 
     def report(self, finished: int, name: str) -> None:
         """Tells `progress` that `finished` graphs are done, the last of them `name`."""
-        if self.progress is not None:
-            self.progress(finished, len(self.graphs), name)
+        self.progress(finished, len(self.graphs), name)

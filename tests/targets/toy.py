@@ -12,7 +12,8 @@ import jax.numpy as jnp
 from tandem_export.bundle import BundleWriter, locate_weights
 from tandem_export.bundle.weights import map_weights
 from tandem_export.graphs import BuildOptions, Graph
-from tandem_export.targets import BuildContext, Progress
+from tandem_export.progress import Progress, silent
+from tandem_export.targets import BuildContext
 from tests.tiny import TANDEM
 
 
@@ -58,7 +59,7 @@ def with_state(**changes: Any) -> Graph:
 def context(
     graphs: Sequence[Graph],
     writer: BundleWriter,
-    progress: Progress | None = None,
+    progress: Progress = silent,
     *,
     platforms: tuple[str, ...] = ("cpu", "tpu"),
     check_values: bool = True,
