@@ -12,23 +12,17 @@ from tandem_export.checkpoint import read_checkpoint
 from tandem_export.graphs import BuildOptions
 from tandem_export.parity import Report, VerifyOptions, verify
 from tandem_export.targets import build
+from tests.pairs import LOOP_ROLES
 
 PROMPTS = 64
 NEW_TOKENS = 8
-ROLES = (
-    "prefill",
-    "insert",
-    "primary_block",
-    "drafter_step",
-    "router",
-    "round",
-    "round_router",
-)
 
 
 def report(dtype: Literal["float32", "bfloat16"], folder: Path) -> Report:
     """Builds the demo in `dtype` and verifies it, with its own drafter and a hostile one."""
-    options = BuildOptions(prompt=(64,), cache=128, dtype=dtype, roles=ROLES, platforms=("cpu",))
+    options = BuildOptions(
+        prompt=(64,), cache=128, dtype=dtype, roles=LOOP_ROLES, platforms=("cpu",)
+    )
     checkpoint = read_checkpoint("demo:stdlib-mini")
     bundle = build(checkpoint, options, folder / "bundle", check_values=False)
     asked = VerifyOptions(

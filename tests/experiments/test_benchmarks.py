@@ -9,7 +9,8 @@ from experiments.int8_forms import SESSIONS, compare
 from experiments.random_pair import write_random_pair
 from tandem_export.checkpoint import read_checkpoint
 from tandem_export.config import to_dict
-from tests.onnx_bundles import PRIMARY, shared_bundle
+from tests.onnx_bundles import shared_bundle
+from tests.pairs import PRIMARY
 
 STEPS = ("primary_block", "drafter_step")
 

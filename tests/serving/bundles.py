@@ -6,17 +6,11 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
-import numpy as np
-from tokenizers import Tokenizer, models
-
 from tandem_export.bundle import Bundle
-from tandem_export.checkpoint import Checkpoint, Vocabulary
 from tandem_export.graphs import BuildOptions
-from tandem_export.model import PARTS, Params, has_part
 from tandem_export.serving import LocalModel
 from tandem_export.targets import SavedModelOptions, build
-from tests.runtime.executors.bundles import CONFIGS
-from tests.tiny import random_params
+from tests.pairs import checkpoint
 
 CACHE, SLOTS, VOCAB = 64, 9, 17
 EVERY_ROLE = BuildOptions(
@@ -54,18 +48,8 @@ def build_tiny(
     *,
     check_values: bool = False,
 ) -> Bundle:
-    config = CONFIGS["tandem"]
-    params = {part: _params(part) for part in PARTS if has_part(config, part)}
-    checkpoint = Checkpoint(
-        config=config,
-        vocabulary=Vocabulary(size=VOCAB, end_tokens=(0,)),
-        tokenizer_json=_tokenizer().to_str(),
-        params={p: {n: np.asarray(t) for n, t in own.items()} for p, own in params.items()},
-        provenance={},
-        source={},
-    )
     return build(
-        checkpoint,
+        checkpoint("tandem"),
         options,
         Path(_FOLDER.name, name),
         targets=targets,
@@ -83,14 +67,3 @@ def model_folder(bundle: Bundle) -> Path:
 def local(kind: str) -> LocalModel:
     """The loaded SavedModel of `every_role` or `rounds_only`; its slots are shared by all tests."""
     return LocalModel(model_folder({"every": every_role, "rounds": rounds_only}[kind]()))
-
-
-def _params(part: str) -> Params:
-    """Random; output heads are scaled up, so that greedy choices are no near-ties."""
-    own = random_params(CONFIGS["tandem"], part, seed=len(part))
-    sharp = ("head.weight",) if part != "router" else ()
-    return {name: value * 3 if name in sharp else value for name, value in own.items()}
-
-
-def _tokenizer() -> Tokenizer:
-    return Tokenizer(models.WordLevel({chr(97 + i): i for i in range(VOCAB)}, unk_token="a"))

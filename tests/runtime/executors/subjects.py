@@ -16,14 +16,15 @@ from tandem_export.serving import Model
 from tandem_export.serving.stand_in.server import StandIn
 from tests import onnx_bundles
 from tests.model import reference
+from tests.pairs import CONFIGS, checkpoint
 from tests.serving.bundles import every_role, model_folder
 
-CONFIG = onnx_bundles.CONFIGS["tandem"]
+CONFIG = CONFIGS["tandem"]
 
 
 @cache
 def params(part: str) -> dict[str, np.ndarray]:
-    pair = onnx_bundles.checkpoint("tandem").params[part]
+    pair = checkpoint("tandem").params[part]
     return {name: np.asarray(tensor, np.float64) for name, tensor in pair.items()}
 
 

@@ -14,7 +14,8 @@ import pytest
 from tandem_export.bundle import open_bundle
 from tandem_export.graphs import plan_rows
 from tandem_export.targets.onnx import README
-from tests.onnx_bundles import CONFIGS, OPTIONS, shared_bundle
+from tests.onnx_bundles import OPTIONS, shared_bundle
+from tests.pairs import CONFIGS
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,8 @@ import pytest
 from tandem_export.graphs import plan_rows
 from tandem_export.model import quantize
 from tandem_export.runtime.executors import make_executor
-from tests.onnx_bundles import CONFIGS, OPTIONS, checkpoint, shared_bundle
+from tests.onnx_bundles import OPTIONS, shared_bundle
+from tests.pairs import CONFIGS, checkpoint
 
 CHANGES = {
     "quantize": "int8",

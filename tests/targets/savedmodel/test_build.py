@@ -13,7 +13,7 @@ from tandem_export.targets import SavedModelOptions, ValueMismatchError
 from tandem_export.targets.savedmodel.check import check_model
 from tandem_export.targets.savedmodel.session.methods import plan_methods
 from tandem_export.targets.savedmodel.session.pool import make_pool
-from tests.runtime.executors.bundles import CONFIGS
+from tests.pairs import CONFIGS
 from tests.serving.bundles import EVERY_ROLE, ROUNDS, build_tiny, model_folder
 
 

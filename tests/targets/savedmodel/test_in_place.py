@@ -17,7 +17,7 @@ from tandem_export.targets.savedmodel.session.method import Method
 from tandem_export.targets.savedmodel.session.methods import plan_methods
 from tandem_export.targets.savedmodel.session.pool import Pool, make_pool
 from tandem_export.targets.savedmodel.write.resources import resident_state
-from tests.runtime.executors.bundles import CONFIGS
+from tests.pairs import CONFIGS
 
 ROLES = ("prefill", "insert", "primary_block", "drafter_step", "round", "round_router")
 CALLS = [

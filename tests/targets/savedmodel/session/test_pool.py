@@ -19,7 +19,7 @@ from tandem_export.targets.savedmodel.session.pool import (
     take_positions,
     take_rows,
 )
-from tests.runtime.executors.bundles import CONFIGS
+from tests.pairs import CONFIGS
 from tests.serving.calls import floats, ints, sampling
 
 SLOTS, CACHE = 4, 32
