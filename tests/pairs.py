@@ -9,6 +9,7 @@ from tokenizers import Tokenizer, models
 
 from tandem_export.checkpoint import Checkpoint, Vocabulary
 from tandem_export.config import TandemConfig
+from tandem_export.contract.roles import ROLES, Role
 from tandem_export.model import PARTS, has_part
 from tests.tiny import LLAMA, TANDEM, random_params
 
@@ -22,18 +23,10 @@ CONFIGS = {
     "twin": TandemConfig(primary=PRIMARY, drafter=PRIMARY, kind="independent"),
 }
 # All but `generate`.
-LOOP_ROLES = (
-    "prefill",
-    "insert",
-    "primary_block",
-    "drafter_step",
-    "router",
-    "round",
-    "round_router",
-)
+LOOP_ROLES: tuple[Role, ...] = tuple(role for role in ROLES if role != "generate")
 
 
-def without_router(roles: tuple[str, ...] = LOOP_ROLES) -> tuple[str, ...]:
+def without_router(roles: tuple[Role, ...] = LOOP_ROLES) -> tuple[Role, ...]:
     return tuple(role for role in roles if "router" not in role)
 
 

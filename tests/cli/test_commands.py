@@ -167,7 +167,7 @@ def test_bench_writes_what_it_prints(prompts: Path, tmp_path: Path) -> None:
             "`--temperature` must be 0 (greedy), or a number of",
         ),
         (("generate", "BUNDLE", "w1", "--gamma", "9"), "`--gamma` must be at most 2"),
-        (("generate", "BUNDLE", "w1", "--executor", "abacus"), "`--executor` must be one of"),
+        (("generate", "BUNDLE", "w1", "--executor", "abacus"), "`--executor` must be an engine"),
         (("verify", "BUNDLE", "--batch", "9"), "`--batch` must be from"),
         (("checkpoint", "inspect", "nowhere"), "there is no checkpoint"),
     ],

@@ -1,6 +1,12 @@
 """For tests of executors: a toy to run an engine on, and checks that every executor passes."""
 
 from tandem_export.runtime.testing import round_checks, step_checks, use_checks
+from tandem_export.runtime.testing.engine import (
+    primary_text,
+    toy_engine,
+    toy_subject,
+    toy_tokenizer,
+)
 from tandem_export.runtime.testing.subject import Check, Subject
 from tandem_export.runtime.testing.toy import (
     CACHE,
@@ -10,10 +16,6 @@ from tandem_export.runtime.testing.toy import (
     ToyModel,
     ToyRow,
     V,
-    primary_text,
-    toy_engine,
-    toy_subject,
-    toy_tokenizer,
 )
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""Runs an engine without a model, for tests: an executor in numpy over a toy pair.
+"""Runs a toy pair in numpy: an executor without a model, for tests.
 
 The pair's next-token logits are a function of the last two tokens.
 
@@ -8,17 +8,14 @@ changes the tokens that come out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from tandem_export.runtime import (
     AcceptanceRule,
     Counters,
-    Engine,
-    Limits,
     PrefilledRow,
     Registers,
     RoundKind,
@@ -30,7 +27,6 @@ from tandem_export.runtime import (
     prefill_chunks,
     processed_log_probs,
 )
-from tandem_export.runtime.testing.subject import Subject
 
 V = 13
 CACHE = 48
@@ -218,75 +214,5 @@ def _likeliest(logits: np.ndarray) -> float:
     return float(np.exp(log_softmax(logits)).max())
 
 
-def toy_subject(
-    make: Callable[..., ToyExecutor] = ToyExecutor, *, independent: bool = False
-) -> Subject:
-    """Returns a toy executor under test, for the checks; `make` may be a subclass of it."""
-
-    def primary(tokens: Sequence[int]) -> np.ndarray:
-        return np.stack([PRIMARY.logits(np.array(tokens), at) for at in range(len(tokens))])
-
-    def drafter(tokens: Sequence[int], known: int) -> np.ndarray:
-        del known  # the toy's drafter sees tokens, not the primary
-        return DRAFTER.logits(np.array(tokens), len(tokens) - 1)
-
-    return Subject(
-        make=lambda: make(2, PRIMARY, DRAFTER, independent=independent),
-        primary=primary,
-        drafter=drafter,
-        gamma=3,
-        independent=independent,
-    )
-
-
-def primary_text(model: ToyModel, prompt: Sequence[int], count: int) -> list[int]:
-    """Greedy decoding of one model, in the plainest way."""
-    tokens = np.array([*prompt, *[0] * count])
-    for at in range(len(prompt), len(tokens)):
-        tokens[at] = np.argmax(model.logits(tokens, at - 1))
-    return tokens[len(prompt) :].tolist()
-
-
-def toy_tokenizer() -> Tokenizer:
-    """13 tokens; id 7 and 8 are the two bytes of 'é'."""
-    pieces = ["<end>", "a", "b", "c", "ab", "Ġthe", "Ġ", "Ã", "©", "y", "z", "!", "?"]
-    tokenizer = Tokenizer(models.BPE({p: i for i, p in enumerate(pieces)}, []))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_special_tokens(["<end>"])
-    return tokenizer
-
-
 PRIMARY = ToyModel(1)
 DRAFTER = ToyModel(2, like=PRIMARY, noise=0.4)
-
-
-def toy_engine(
-    batch: int = 2,
-    *,
-    drafter: ToyModel = DRAFTER,
-    end: frozenset[int] = frozenset(),
-    driver: str = "fused",
-    independent: bool = False,
-) -> tuple[Engine, ToyExecutor]:
-    """Returns an engine over a toy pair, and its executor.
-
-    Args:
-      batch: slots.
-      drafter: the primary with noise by default.
-      end: tokens that end an answer.
-      driver: `fused`, or `steps`.
-      independent: the drafter keeps a cache of its own.
-    """
-    executor = ToyExecutor(batch, PRIMARY, drafter, independent=independent)
-    limits = Limits(
-        batch=batch,
-        cache=CACHE,
-        vocab_size=V,
-        gammas={"round": (0, 3, 5), "round_router": (3, 5)},
-        gamma=3,
-        tau=0.5,
-        end_tokens=end,
-    )
-    engine = Engine(executor, limits, toy_tokenizer(), driver=driver, independent=independent)
-    return engine, executor
