@@ -9,15 +9,13 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from tandem_export.runtime.engine import Engine
 from tandem_export.runtime.request.admission import Limits
-from tandem_export.runtime.rounds.protocol import RoundKind
+from tandem_export.runtime.rounds.protocol import RoundKind, Steps
 from tandem_export.runtime.testing.subject import Subject
 from tandem_export.runtime.testing.toy import CACHE, DRAFTER, PRIMARY, ToyExecutor, ToyModel, V
 
 
-def toy_subject(
-    make: Callable[..., ToyExecutor] = ToyExecutor, *, independent: bool = False
-) -> Subject:
-    """Returns a toy executor under test, for the checks; `make` may be a subclass of it."""
+def toy_subject(make: Callable[..., Steps] = ToyExecutor, *, independent: bool = False) -> Subject:
+    """Returns a toy executor under test, for the checks; `make` may be something that wraps it."""
 
     def primary(tokens: Sequence[int]) -> np.ndarray:
         return np.stack([PRIMARY.logits(np.array(tokens), at) for at in range(len(tokens))])

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache, partial
+from typing import Any
 
 import numpy as np
 
 from tandem_export.bundle import Bundle
+from tandem_export.parity.recording import Recorder
 from tandem_export.runtime import Steps
 from tandem_export.runtime.executors import make_executor
 from tandem_export.runtime.executors.served.executor import SessionExecutor
-from tandem_export.runtime.testing import Subject, toy_subject
+from tandem_export.runtime.testing import Subject, ToyExecutor, toy_subject
 from tandem_export.serving import Model
 from tandem_export.serving.stand_in.server import StandIn
 from tests import onnx_bundles
@@ -89,9 +91,15 @@ def _over(name: str) -> Steps:
     return _made(name, onnx_bundles.shared_bundle("tandem", "stablehlo", "onnx"))
 
 
+def _recorded(*pair: Any, **more: Any) -> Steps:
+    """What `verify` runs: a recorder keeps the logits and changes nothing."""
+    return Recorder(ToyExecutor(*pair, **more))
+
+
 SUBJECTS: dict[str, Callable[[], Subject]] = {
     "toy": toy_subject,
     "toy, independent": partial(toy_subject, independent=True),
+    "toy, recorded": partial(toy_subject, _recorded),
     "jax": lambda: _pair(partial(_over, "jax"), 2),
     "onnxruntime": lambda: _pair(partial(_over, "onnxruntime"), 2),
     "onnxruntime:mapped": lambda: _pair(partial(_over, "onnxruntime:mapped"), 2),
