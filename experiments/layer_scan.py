@@ -26,10 +26,10 @@ from tandem_export.graphs import Arrays, BuildOptions, Graph, plan_graphs
 from tandem_export.graphs.steps.cache import block_positions, two_part
 from tandem_export.model import bind
 from tandem_export.targets import export_graph
-from tandem_export.tpu.chips import target_named
+from tandem_export.tpu.chips import slice_named
 from tandem_export.tpu.compile import compile_options
 from tandem_export.tpu.compile.report import GraphReport
-from tandem_export.tpu.compile.run import Job, compile_jobs
+from tandem_export.tpu.compile.run import CompileJob, compile_jobs
 from tandem_export.tpu.environment import run_without_chips
 from tandem_export.tpu.plan import read_pair
 
@@ -142,8 +142,8 @@ def main(pair: str, batch: int, width: int, cache: int) -> None:
     run_without_chips()
     named = programs(alone(read_pair(pair).primary), batch, width, cache)
     made = [export_graph(graph, "tpu", check_values=False) for graph in named.values()]
-    jobs = [Job(record=own.record, export=own.artifact.jax_export) for own in made]
-    reports = compile_jobs(jobs, compile_options(target_named("v5e")))
+    jobs = [CompileJob(record=own.record, export=own.artifact.jax_export) for own in made]
+    reports = compile_jobs(jobs, compile_options(slice_named("v5e")))
     rows = [[name, *_figures(report)] for name, report in zip(named, reports, strict=True)]
     columns = (
         "program",
@@ -158,7 +158,7 @@ def main(pair: str, batch: int, width: int, cache: int) -> None:
 
 
 def _figures(report: GraphReport) -> list[str]:
-    target, facts = target_named("v5e"), report.to_dict()
+    target, facts = slice_named("v5e"), report.to_dict()
     if report.error is not None:
         return [report.error.splitlines()[0]]
     return [

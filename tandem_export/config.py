@@ -15,6 +15,7 @@ from numbers import Integral
 from typing import Any, Literal
 
 from tandem_export.errors import ConfigError
+from tandem_export.jsontypes import JsonObject
 
 # Larger than any model's; what is larger still is a damaged file, and would take hours to refuse.
 LARGEST = 2**26
@@ -187,12 +188,12 @@ class DecoderConfig:
         return self.head_size if size is None else size
 
     def is_local(self, layer: int) -> bool:
-        """Whether `layer` attends within the sliding window only."""
+        """Returns whether `layer` attends within the sliding window only."""
         pattern = self.window_pattern
         return self.sliding_window is not None and pattern[layer % len(pattern)]
 
     def window(self, layer: int) -> int | None:
-        """How many positions `layer` sees, or None for all."""
+        """Returns how many positions `layer` sees, or None for all."""
         return self.sliding_window if self.is_local(layer) else None
 
 
@@ -214,7 +215,7 @@ class RouterConfig:
 
 
 def default_layer_map(primary_layers: int, drafter_layers: int) -> tuple[int, ...]:
-    """Evenly spaced; the last drafter layer reads the last primary layer's output (decision 1)."""
+    """Spaces the layers evenly; the last one reads the primary's last output (decision 1)."""
     return tuple((j + 1) * primary_layers // drafter_layers for j in range(drafter_layers))
 
 
@@ -286,22 +287,22 @@ _LEFT_OUT = {
 }
 
 
-def to_dict(config: Any) -> dict[str, Any]:
+def to_dict(config: Any) -> JsonObject:
     """Returns a config as plain JSON values: every field but the `_ADDED` ones at defaults."""
     return dataclasses.asdict(config, dict_factory=_without_left_out)
 
 
-def _without_left_out(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _without_left_out(pairs: list[tuple[str, Any]]) -> JsonObject:
     return {n: value for n, value in pairs if n not in _LEFT_OUT or value != _LEFT_OUT[n]}
 
 
-def _build(cls: type, values: dict[str, Any], where: str, nested: dict[str, type]) -> Any:
+def _build(cls: type, values: JsonObject, where: str, nested: dict[str, type]) -> Any:
     _require(isinstance(values, dict), where, "an object of named values", values)
     known = {field.name for field in dataclasses.fields(cls)}
     unknown = sorted(set(values) - known)
     if unknown:
         raise ConfigError(f"unknown key {unknown[0]!r} in `{where}`; known keys: {sorted(known)}")
-    ready: dict[str, Any] = {
+    ready: JsonObject = {
         name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
     }
     for name, inner in nested.items():
@@ -319,8 +320,8 @@ _NESTED: dict[type, dict[str, type]] = {
 }
 
 
-def from_dict(values: dict[str, Any], where: str = "config") -> TandemConfig:
-    """The inverse of `to_dict` for a `TandemConfig`.
+def from_dict(values: JsonObject, where: str = "config") -> TandemConfig:
+    """Returns the inverse of `to_dict` for a `TandemConfig`.
 
     Raises:
       ConfigError: an unknown or missing key, or a value that breaks a rule; the text names it.

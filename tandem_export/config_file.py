@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Any
 
 from tandem_export.config import TandemConfig, default_layer_map, from_dict
 from tandem_export.errors import ConfigError
+from tandem_export.jsontypes import Json
 from tandem_export.storage import JSON_LIMIT, parse_json, read_bytes
 
 
@@ -38,7 +38,7 @@ def parse_config(data: bytes, where: str, *, is_json: bool = False) -> TandemCon
     return from_dict(_with_layer_map(values), where)
 
 
-def _parsed(data: bytes, where: str, *, is_json: bool) -> Any:
+def _parsed(data: bytes, where: str, *, is_json: bool) -> Json:
     if is_json:
         return parse_json(data, name=where, error=ConfigError)
     try:
@@ -47,7 +47,7 @@ def _parsed(data: bytes, where: str, *, is_json: bool) -> Any:
         raise ConfigError(f"`{where}` must be TOML. Got: {error}") from error
 
 
-def _with_layer_map(values: Any) -> Any:
+def _with_layer_map(values: Json) -> Json:
     if not isinstance(values, dict) or values.get("kind", "tandem") != "tandem":
         return values
     if "layer_map" in values:

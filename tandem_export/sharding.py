@@ -18,12 +18,12 @@ _ATTENTION = re.compile(r"attention\.(q|k|v|o)\.")
 
 
 def splits_heads(config: DecoderConfig, chips: int) -> bool:
-    """Whether each chip gets whole key/value heads."""
+    """Returns whether each chip gets whole key/value heads."""
     return config.num_kv_heads % chips == 0
 
 
 def split_axis(name: str, shape: tuple[int, ...], config: DecoderConfig, chips: int) -> int | None:
-    """The axis of parameter `name` that is split, or None where every chip has all of it.
+    """Returns the axis of parameter `name` that is split, or None where every chip has all of it.
 
     Args:
       name: the tensor's name within its part, such as `layers.0.attention.q.weight`.
@@ -34,8 +34,8 @@ def split_axis(name: str, shape: tuple[int, ...], config: DecoderConfig, chips: 
     if not splits_heads(config, chips):
         # One head serves all chips. Of several, the partitioner would spread copies of the cache
         # over the chips and gather them again, so such an attention stays whole.
-        kept = _KEY_VALUE if config.num_kv_heads == 1 else _ATTENTION
-        if kept.search(name):
+        names = _KEY_VALUE if config.num_kv_heads == 1 else _ATTENTION
+        if names.search(name):
             return None
     if _BY_OUTPUT.search(name):
         axis = len(shape) - 1

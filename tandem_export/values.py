@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from numbers import Integral, Real
+from typing import cast
 
 
 def is_whole(value: object, low: int, high: int = 2**31 - 1) -> bool:
@@ -20,4 +22,13 @@ def is_real(value: object, low: float, high: float) -> bool:
 
 def are_words(values: object) -> bool:
     """Returns whether `values` is a tuple of texts."""
-    return isinstance(values, tuple) and all(isinstance(value, str) for value in values)
+    return _is_tuple_of(values, lambda value: isinstance(value, str))
+
+
+def are_whole(values: object, low: int, high: int = 2**31 - 1) -> bool:
+    """Returns whether `values` is a tuple of whole numbers within `low` .. `high`."""
+    return _is_tuple_of(values, lambda value: is_whole(value, low, high))
+
+
+def _is_tuple_of(values: object, is_right: Callable[[object], bool]) -> bool:
+    return isinstance(values, tuple) and all(map(is_right, cast("tuple[object, ...]", values)))

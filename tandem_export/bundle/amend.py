@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 from tandem_export.bundle import layout
 from tandem_export.bundle.bundle import Bundle
@@ -11,11 +10,11 @@ from tandem_export.bundle.manifest import encode
 from tandem_export.bundle.parse import parse_manifest
 from tandem_export.config import to_dict
 from tandem_export.errors import BundleError
-from tandem_export.storage import read_json
-from tandem_export.storage.folders import link_tree, replace_folder, staging
+from tandem_export.jsontypes import Json
+from tandem_export.storage import link_tree, read_json, replace_folder, staging
 
 
-def add_tuning(bundle: Bundle, **findings: Any) -> Bundle:
+def add_tuning(bundle: Bundle, **findings: Json) -> Bundle:
     """Returns the bundle with `findings`, fields of `Tuning`, in its manifest.
 
     No other file changes, and what the manifest says that this release does not know stays in it.

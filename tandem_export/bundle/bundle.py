@@ -33,7 +33,7 @@ class Bundle:
 
     path: Path
     manifest: Manifest
-    replaced: Mapping[str, np.ndarray] = field(default_factory=dict)
+    replaced: Mapping[str, np.ndarray] = field(default_factory=dict[str, np.ndarray])
 
     @property
     def tokenizer_path(self) -> Path:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import UTC, datetime
-from typing import Any
 
 from tandem_export.bundle import layout
 from tandem_export.bundle.bundle import Bundle
 from tandem_export.bundle.manifest import GraphRecord
+from tandem_export.jsontypes import JsonObject
 
 
-def describe(bundle: Bundle) -> dict[str, Any]:
+def describe(bundle: Bundle) -> JsonObject:
     """Facts for people and scripts: sizes in bytes, buckets, graphs, hashes, expiry, versions."""
     manifest, stated = bundle.manifest, bundle.manifest.to_dict()
     sizes = _sizes(bundle)
@@ -50,7 +50,7 @@ def _sizes(bundle: Bundle) -> dict[str, int]:
     return dict(sizes)
 
 
-def _graph_facts(bundle: Bundle, graph: GraphRecord) -> dict[str, Any]:
+def _graph_facts(bundle: Bundle, graph: GraphRecord) -> JsonObject:
     files = bundle.manifest.files
     return {
         "name": graph.name,

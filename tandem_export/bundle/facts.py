@@ -75,6 +75,6 @@ class Tuning:
     """
 
     compiler_options: Mapping[str, Mapping[str, Mapping[str, str | bool]]] = field(
-        default_factory=dict
+        default_factory=dict[str, Mapping[str, Mapping[str, str | bool]]]
     )
     compile: Mapping[str, Any] | None = None

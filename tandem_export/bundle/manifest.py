@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any, Literal
+from typing import Literal
 
 from tandem_export.bundle.facts import BuildRecord, TargetFacts, Tuning
 from tandem_export.config import DecoderConfig, RouterConfig, to_dict
+from tandem_export.jsontypes import JsonObject
 
 # The version rises with every change that an older reader would misread.
 # Version 1: the first one.
@@ -75,9 +76,9 @@ class GraphRecord:
     stablehlo_version: str | None = None
     opset: int | None = None
     platforms: tuple[str, ...] = ()
-    custom_calls: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    custom_calls: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     difference: float | None
-    files: dict[str, str] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict[str, str])
 
     @property
     def forms(self) -> frozenset[str]:
@@ -108,7 +109,7 @@ class CheckpointRecord:
     """Where the weights came from: sha256 of each checkpoint file, and its training provenance."""
 
     source: dict[str, str]
-    provenance: dict[str, Any]
+    provenance: JsonObject
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,10 +136,10 @@ class Manifest:
     tuning: Tuning = field(default_factory=Tuning)
     targets: TargetFacts = field(default_factory=TargetFacts)
     graphs: tuple[GraphRecord, ...] = ()
-    files: dict[str, FileRecord] = field(default_factory=dict)
+    files: dict[str, FileRecord] = field(default_factory=dict[str, FileRecord])
     format_version: int = FORMAT_VERSION
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """Returns the manifest as JSON values; in `tuning` and `targets`, None is left out."""
         values = to_dict(self)
         for part in ("tuning", "targets"):
@@ -156,6 +157,6 @@ class Manifest:
         return sorted(part for part, end in ends.items() if date.fromisoformat(end) < today)
 
 
-def encode(values: dict[str, Any]) -> bytes:
+def encode(values: JsonObject) -> bytes:
     """Returns the values of a manifest as compact JSON with sorted keys."""
     return json.dumps(values, sort_keys=True, separators=(",", ":")).encode()

@@ -6,7 +6,9 @@ import dataclasses
 import json
 from functools import cache
 from importlib import resources
-from typing import Any, TypeVar
+from typing import TypeVar, cast
+
+from jsonschema.protocols import Validator
 
 from tandem_export.bundle.facts import BuildRecord, SavedModelFacts, TargetFacts, Tuning
 from tandem_export.bundle.layout import MANIFEST
@@ -22,13 +24,14 @@ from tandem_export.bundle.manifest import (
 from tandem_export.config import DecoderConfig, RopeConfig, RouterConfig, from_dict
 from tandem_export.contract import MODELS
 from tandem_export.errors import BundleError, ConfigError
+from tandem_export.jsontypes import Json, JsonObject
 from tandem_export.storage import first_breach, make_validator, parse_json
 
 Record = TypeVar("Record")
 
 
 @cache
-def _validator() -> Any:
+def _validator() -> Validator:
     text = resources.files("tandem_export.bundle").joinpath("schema.json").read_text("utf-8")
     return make_validator(json.loads(text))
 
@@ -41,7 +44,8 @@ def parse_manifest(data: bytes) -> Manifest:
         place in the file.
     """
     values = parse_json(data, name=MANIFEST, error=BundleError)
-    version = values.get("format_version") if isinstance(values, dict) else None
+    fields = cast("JsonObject", values if isinstance(values, dict) else {})
+    version = fields.get("format_version")
     if isinstance(version, bool) or version not in READ_VERSIONS:
         hint = "Rebuild the bundle with this version of tandem-export, or read it with its own."
         raise BundleError(
@@ -50,10 +54,10 @@ def parse_manifest(data: bytes) -> Manifest:
     wrong = first_breach(_validator(), values)
     if wrong is not None:
         raise BundleError(f"manifest.json, at {wrong.json_path}: {wrong.message[:300]}")
-    return _manifest(values)
+    return _manifest(fields)
 
 
-def _manifest(values: dict[str, Any]) -> Manifest:
+def _manifest(values: JsonObject) -> Manifest:
     fields = values | {
         "model": _model(values["model"]),
         "checkpoint": CheckpointRecord(**values["checkpoint"]),
@@ -66,16 +70,16 @@ def _manifest(values: dict[str, Any]) -> Manifest:
     return _record(Manifest, fields)
 
 
-def _record(kind: type[Record], values: dict[str, Any]) -> Record:
+def _record(kind: type[Record], values: JsonObject) -> Record:
     """Builds a dataclass from JSON: lists become tuples, unknown keys are left out."""
     return kind(**{name: _frozen(value) for name, value in _known(kind, values).items()})
 
 
-def _frozen(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+def _frozen(value: Json) -> Json:
+    return tuple(cast("list[Json]", value)) if isinstance(value, list) else value
 
 
-def _model(values: dict[str, Any]) -> ModelRecord:
+def _model(values: JsonObject) -> ModelRecord:
     wanted = {name: values[name] for name in ("kind", "layer_map")}
     wanted |= {name: _decoder(values[name]) for name in MODELS}
     router = values["router"]
@@ -88,22 +92,22 @@ def _model(values: dict[str, Any]) -> ModelRecord:
     return _record(ModelRecord, values | configs)
 
 
-def _decoder(values: dict[str, Any]) -> dict[str, Any]:
+def _decoder(values: JsonObject) -> JsonObject:
     known = _known(DecoderConfig, values)
     return known | {"rope": _known(RopeConfig, known["rope"])} if "rope" in known else known
 
 
-def _known(kind: type, values: dict[str, Any]) -> dict[str, Any]:
+def _known(kind: type, values: JsonObject) -> JsonObject:
     names = {field.name for field in dataclasses.fields(kind)}
     return {name: value for name, value in values.items() if name in names}
 
 
-def _targets(values: dict[str, Any]) -> TargetFacts:
+def _targets(values: JsonObject) -> TargetFacts:
     facts = values.get("savedmodel")
     return TargetFacts(savedmodel=None if facts is None else _record(SavedModelFacts, facts))
 
 
-def _graph(values: dict[str, Any]) -> GraphRecord:
+def _graph(values: JsonObject) -> GraphRecord:
     fields = dict(values)
     for name in ("params", "state", "inputs", "outputs"):
         fields[name] = tuple(_record(TensorSpec, spec) for spec in values[name])

@@ -88,7 +88,7 @@ def _check_listing(folder: Path, manifest: Manifest) -> None:
 
 def _present(folder: Path) -> set[str]:
     """Relative paths of all files; links, code, and what is neither file nor folder are refused."""
-    found = set()
+    found: set[str] = set()
     for parent, folders, files in os.walk(folder):
         for name in (*folders, *files):
             whole = Path(parent, name)

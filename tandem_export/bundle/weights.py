@@ -10,7 +10,6 @@ import json
 import mmap
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import ml_dtypes
 import numpy as np
@@ -18,12 +17,19 @@ import numpy as np
 from tandem_export.bundle.layout import WEIGHTS
 from tandem_export.bundle.manifest import Manifest
 from tandem_export.errors import BundleError
-from tandem_export.storage import CODES, TensorPlace, locate_tensors, map_tensors, numpy_dtype
+from tandem_export.storage import (
+    CODES,
+    HasShape,
+    TensorPlace,
+    locate_tensors,
+    map_tensors,
+    numpy_dtype,
+)
 
 _ALIGNMENT = 64
 
 
-def write_weights(path: Path, tensors: Mapping[str, Any], dtype: str | None) -> None:
+def write_weights(path: Path, tensors: Mapping[str, HasShape], dtype: str | None) -> None:
     """Writes `tensors`, one at a time; floating ones are cast to `dtype`, None keeps them all.
 
     A tensor is a numpy array, or has `shape`, `dtype` and `__array__` and is made when it is its
@@ -44,17 +50,17 @@ def write_weights(path: Path, tensors: Mapping[str, Any], dtype: str | None) -> 
             forget_pages(tensors[name])
 
 
-def forget_pages(tensor: Any) -> None:
-    """Hands back the memory of what was read of the mapped file behind `tensor`, if there is one.
+def forget_pages(tensor: object) -> None:
+    """Hands back the memory of what was read from the mapped file of `tensor`, if it has one.
 
     The array stays what it is: a page that is read again comes from the file.
     """
-    source = _mapping_behind(tensor)
+    source = _mapping_of(tensor)
     if source is not None and hasattr(mmap, "MADV_DONTNEED"):
         source.madvise(mmap.MADV_DONTNEED)
 
 
-def _mapping_behind(tensor: Any) -> mmap.mmap | None:
+def _mapping_of(tensor: object) -> mmap.mmap | None:
     while isinstance(tensor, np.ndarray):
         tensor = tensor.base
     source = tensor.obj if isinstance(tensor, memoryview) else tensor
@@ -62,7 +68,7 @@ def _mapping_behind(tensor: Any) -> mmap.mmap | None:
 
 
 class MappedFile:
-    """The weight file behind mapped tensors: whether it is still as long as when it was mapped.
+    """Tells whether the weight file of mapped tensors is as long as when it was mapped.
 
     A read past the end of a file that somebody cut ends the process with SIGBUS. An engine asks
     before each prompt; between that and the end of the answer nothing can be had.
@@ -70,8 +76,8 @@ class MappedFile:
 
     def __init__(self, tensors: Mapping[str, np.ndarray]) -> None:
         """Finds the file; tensors that are not mapped are always good."""
-        behind = (_mapping_behind(tensor) for tensor in tensors.values())
-        self._mapping = next((one for one in behind if one is not None), None)
+        mappings = (_mapping_of(tensor) for tensor in tensors.values())
+        self._mapping = next((one for one in mappings if one is not None), None)
 
     def check(self) -> None:
         """Compares the lengths; nothing of the file is read.
@@ -94,7 +100,9 @@ def _stored(name: str, own: np.dtype, dtype: str | None) -> np.dtype:
     return kind
 
 
-def _header(names: list[str], tensors: Mapping[str, Any], kinds: Mapping[str, np.dtype]) -> bytes:
+def _header(
+    names: list[str], tensors: Mapping[str, HasShape], kinds: Mapping[str, np.dtype]
+) -> bytes:
     entries, start = {}, 0
     for name in names:
         shape = tensors[name].shape

@@ -19,8 +19,7 @@ from tandem_export.bundle.parse import parse_manifest
 from tandem_export.bundle.vetting import read_module
 from tandem_export.bundle.weights import write_weights
 from tandem_export.errors import BundleError
-from tandem_export.storage import read_json
-from tandem_export.storage.folders import replace_folder, staging
+from tandem_export.storage import read_json, replace_folder, staging
 
 
 class BundleWriter:
@@ -168,4 +167,4 @@ def _is_bundle(path: Path) -> bool:
         values = read_json(path / layout.MANIFEST, error=BundleError)
     except BundleError:
         return False
-    return isinstance(values, dict) and {"format_version", "graphs", "files"} <= set(values)
+    return isinstance(values, dict) and {"format_version", "graphs", "files"} <= values.keys()

@@ -1,4 +1,4 @@
-"""`tandem.json` and its siblings: the record behind them, to and from text."""
+"""Reads and writes the text of `tandem.json` and its siblings."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tandem_export.checkpoint.files import FileEntry
 from tandem_export.checkpoint.record import Vocabulary, naming, read_text
 from tandem_export.checkpoint.schema import SCHEMA_VERSION, validate
 from tandem_export.config import TandemConfig, from_dict, to_dict
 from tandem_export.errors import CheckpointError
+from tandem_export.jsontypes import JsonObject
 from tandem_export.storage import parse_json
 
 DOCUMENT_NAME = "tandem.json"
@@ -31,7 +31,7 @@ class Document:
 
     config: TandemConfig
     vocabulary: Vocabulary
-    provenance: dict[str, Any]
+    provenance: JsonObject
     files: dict[str, FileEntry]
     dtype: str
 
@@ -45,7 +45,7 @@ class Document:
 
 
 def parse(text: str, name: str = DOCUMENT_NAME) -> Document:
-    """A document from its text; `name` is that of its file.
+    """Returns a document from its text; `name` is that of its file.
 
     Raises:
       CheckpointError: not JSON, another schema version, a breach of the schema or of a config rule.
@@ -63,7 +63,7 @@ def parse(text: str, name: str = DOCUMENT_NAME) -> Document:
 
 
 def read_document(path: Path) -> Document:
-    """A document from its file; none of the files it names is touched.
+    """Returns a document from its file; none of the files it names is touched.
 
     Raises:
       CheckpointError: as `parse`, naming the file; or it is not UTF-8.
@@ -73,7 +73,7 @@ def read_document(path: Path) -> Document:
 
 
 def render(document: Document) -> str:
-    """The text of a document, the inverse of `parse`.
+    """Returns the text of a document, the inverse of `parse`.
 
     Raises:
       CheckpointError: `provenance` holds something that is not JSON.

@@ -26,7 +26,7 @@ class FileEntry:
 
 
 def hash_file(path: Path) -> str:
-    """The sha256 of a file's bytes, in hex.
+    """Returns the sha256 of a file's bytes, in hex.
 
     Raises:
       CheckpointError: not a regular file.
@@ -35,12 +35,12 @@ def hash_file(path: Path) -> str:
 
 
 def _members(folder: Path) -> list[tuple[str, Path]]:
-    found = ((path.relative_to(folder).as_posix(), path) for path in folder.rglob("*"))
-    return sorted((name, path) for name, path in found if path.is_file())
+    members = ((path.relative_to(folder).as_posix(), path) for path in folder.rglob("*"))
+    return sorted((name, path) for name, path in members if path.is_file())
 
 
 def hash_folder(folder: Path) -> str:
-    """The sha256 of the listing of its files, in hex.
+    """Returns the sha256 of the listing of its files, in hex.
 
     One line `<sha256>  <relative path>` a file, sorted by path, as `sha256sum` prints them.
     """
@@ -59,7 +59,7 @@ def _digest(path: Path) -> str:
 
 
 def describe(path: Path) -> FileEntry:
-    """The entry for a file or folder as it lies on disk."""
+    """Returns the entry for a file or folder as it lies on disk."""
     return FileEntry(path=path.name, sha256=_digest(path), bytes=_size(path))
 
 
@@ -76,7 +76,7 @@ def _confine(folder: Path, entry: FileEntry) -> Path:
 
 
 def verified(folder: Path, entry: FileEntry, *, is_folder: bool = False) -> Path:
-    """The path of an entry, once it is known to be there and to be what the entry says.
+    """Returns the path of an entry, once it is known to be there and to be what the entry says.
 
     Raises:
       CheckpointError: it leads out of the folder, is missing, or has another size or sha256.

@@ -11,11 +11,12 @@ import numpy as np
 from tandem_export.checkpoint.tensors import check_params, specs
 from tandem_export.config import TandemConfig
 from tandem_export.errors import CheckpointError
+from tandem_export.storage import HasShape
 
 ORBAX_NAME = "orbax"
 
 
-def write_orbax(path: Path, params: Mapping[str, Mapping[str, Any]]) -> None:
+def write_orbax(path: Path, params: Mapping[str, Mapping[str, HasShape]]) -> None:
     """Writes the tree as an Orbax StandardCheckpoint; `path` must not exist yet."""
     import orbax.checkpoint as ocp
 
@@ -32,7 +33,7 @@ def write_orbax(path: Path, params: Mapping[str, Mapping[str, Any]]) -> None:
 
 
 def read_orbax(path: Path, config: TandemConfig) -> dict[str, dict[str, np.ndarray]]:
-    """The tree as numpy arrays; names, shapes and dtypes are checked before values are read.
+    """Reads the tree as numpy arrays; names, shapes and dtypes are checked before the values.
 
     Raises:
       CheckpointError: not an Orbax checkpoint, or not the tensors that `config` asks for.

@@ -13,8 +13,7 @@ from tandem_export.checkpoint.files import verified
 from tandem_export.checkpoint.orbax import read_orbax
 from tandem_export.checkpoint.record import Checkpoint, naming, read_text
 from tandem_export.checkpoint.tensors import read_part
-from tandem_export.data import demo_path
-from tandem_export.data.demos import PREFIX
+from tandem_export.data import PREFIX, demo_path
 from tandem_export.errors import CheckpointError
 
 TEXTS = ("tokenizer", "chat_template")

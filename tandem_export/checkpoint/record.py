@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from tandem_export import storage
 from tandem_export.config import TandemConfig
 from tandem_export.errors import CheckpointError, ConfigError
+from tandem_export.jsontypes import JsonObject
 
 
 @contextmanager
@@ -26,7 +26,7 @@ def naming(file: str) -> Iterator[None]:
 
 
 def read_text(path: Path) -> str:
-    """The text of a UTF-8 file, newlines as they are (hashes are of bytes).
+    """Returns the text of a UTF-8 file, newlines as they are (hashes are of bytes).
 
     Raises:
       CheckpointError: as `storage.read_text`.
@@ -84,6 +84,6 @@ class Checkpoint:
     vocabulary: Vocabulary
     tokenizer_json: str
     params: dict[str, dict[str, np.ndarray]]
-    provenance: dict[str, Any]
+    provenance: JsonObject
     source: dict[str, str]
     chat_template: str | None = None

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from functools import cache
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from jsonschema import ValidationError
+from jsonschema.protocols import Validator
 
 from tandem_export.errors import CheckpointError
+from tandem_export.jsontypes import Json, JsonObject
 from tandem_export.storage import first_breach, make_validator
 
 # Version history of the format. A change that an older release cannot read raises the number.
@@ -19,7 +21,7 @@ READABLE_VERSIONS = (1,)
 
 
 @cache
-def _validator() -> Any:
+def _validator() -> Validator:
     text = (Path(__file__).parent / "schema.json").read_text(encoding="utf-8")
     return make_validator(json.loads(text))
 
@@ -32,9 +34,9 @@ def _where(error: ValidationError) -> str:
 
 
 def _sentence(error: ValidationError) -> str:
-    where, value = _where(error), cast(Any, error.instance)
-    rule = cast(Any, error.validator_value)
-    schema: dict[str, Any] = error.schema if isinstance(error.schema, dict) else {}
+    where, value = _where(error), cast(Json, error.instance)
+    rule = cast(Json, error.validator_value)
+    schema: JsonObject = error.schema if isinstance(error.schema, dict) else {}
     if error.validator == "required":
         return f"missing key {min(set(rule) - set(value))!r} in {where}. Got: {sorted(value)}"
     if error.validator == "additionalProperties":
@@ -51,7 +53,7 @@ def _sentence(error: ValidationError) -> str:
     return f"{where} breaks the schema: {error.message}. Got: {value!r}"
 
 
-def validate(values: Any) -> None:
+def validate(values: Json) -> None:
     """Checks the parsed JSON of a checkpoint.
 
     Raises:

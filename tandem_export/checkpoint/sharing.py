@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from tandem_export.checkpoint.document import DOCUMENT_NAME, Document, read_document
 from tandem_export.checkpoint.files import FileEntry
@@ -12,12 +11,13 @@ from tandem_export.checkpoint.record import Vocabulary, naming
 from tandem_export.checkpoint.tensors import check_same
 from tandem_export.config import TandemConfig
 from tandem_export.errors import CheckpointError
+from tandem_export.jsontypes import JsonObject
 
 SHARED = ("primary", "tokenizer", "chat_template")
 
 
 def shared_entries(folder: Path, name: str) -> dict[str, FileEntry]:
-    """The entries of the files that a second checkpoint `name` takes over from `tandem.json`.
+    """Returns the entries of the files that a second checkpoint `name` shares with `tandem.json`.
 
     Raises:
       CheckpointError: there is no `tandem.json`, it is stored as Orbax, or `name` is one of its
@@ -50,7 +50,7 @@ def check_shared(
     vocabulary: Vocabulary,
     tokenizer_json: str,
     chat_template: str | None,
-    primary: dict[str, Any],
+    primary: JsonObject,
 ) -> None:
     """Checks that what is to be shared is what `tandem.json` has.
 

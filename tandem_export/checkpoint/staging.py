@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tandem_export.checkpoint.document import DOCUMENT_NAME, read_document
 from tandem_export.errors import CheckpointError
-from tandem_export.storage.folders import replace_folder, staging
+from tandem_export.storage import replace_folder, staging
 
 
 def require_free(folder: Path, name: str, *, overwrite: bool) -> None:
@@ -37,7 +37,7 @@ def require_free(folder: Path, name: str, *, overwrite: bool) -> None:
 
 
 def _owned(folder: Path) -> set[str]:
-    """The names in `folder` that belong to the checkpoints in it."""
+    """Returns the names in `folder` that belong to the checkpoints in it."""
     names: set[str] = set()
     for file in folder.glob("*.json"):
         try:
@@ -50,7 +50,7 @@ def _owned(folder: Path) -> set[str]:
 
 @contextmanager
 def staged(folder: Path) -> Iterator[Path]:
-    """A new folder beside `folder` that takes its place when the block ends without an error."""
+    """Yields a new folder; it takes the place of `folder` when the block ends without an error."""
     with staging(folder) as stage:
         yield stage
         replace_folder(stage, folder)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from typing import Any
 
 import numpy as np
 
 from tandem_export.checkpoint.record import Checkpoint
 from tandem_export.checkpoint.tensors import overall_dtype
 from tandem_export.config import to_dict
+from tandem_export.jsontypes import JsonObject
 
 
-def _part(tensors: dict[str, np.ndarray]) -> dict[str, Any]:
+def _part(tensors: dict[str, np.ndarray]) -> JsonObject:
     arrays = tensors.values()
     return {
         "tensors": len(arrays),
@@ -23,8 +23,8 @@ def _part(tensors: dict[str, np.ndarray]) -> dict[str, Any]:
     }
 
 
-def summary(checkpoint: Checkpoint) -> dict[str, Any]:
-    """The facts about a checkpoint, in JSON values.
+def summary(checkpoint: Checkpoint) -> JsonObject:
+    """Returns the facts about a checkpoint, in JSON values.
 
     Returns:
       `kind`; `parts`: per part its number of `tensors` and `parameters`, `bytes` of tensor data and

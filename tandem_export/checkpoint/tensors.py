@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import ml_dtypes
 import numpy as np
 
 from tandem_export import storage
-from tandem_export.bundle.weights import forget_pages, write_weights
+from tandem_export.bundle import forget_pages, write_weights
 from tandem_export.config import TandemConfig
 from tandem_export.errors import CheckpointError
-from tandem_export.storage import locate_tensors
+from tandem_export.storage import HasShape, locate_tensors
 
 DTYPES = {"float32": np.dtype(np.float32), "bfloat16": np.dtype(ml_dtypes.bfloat16)}
 # A checkpoint holds no float16; `map_tensors` reads other sources too.
@@ -29,19 +29,19 @@ class Spec(NamedTuple):
     dtype: str
 
 
-def specs(arrays: Mapping[str, Any]) -> dict[str, Spec]:
-    """Names to shapes and dtypes, of anything that has both."""
+def specs(arrays: Mapping[str, HasShape]) -> dict[str, Spec]:
+    """Returns names to shapes and dtypes, of anything that has both."""
     return {name: Spec(tuple(leaf.shape), str(leaf.dtype)) for name, leaf in arrays.items()}
 
 
-def overall_dtype(params: Mapping[str, Mapping[str, Any]]) -> str:
-    """The one dtype of all weights, or `mixed`; ids do not count."""
+def overall_dtype(params: Mapping[str, Mapping[str, HasShape]]) -> str:
+    """Returns the one dtype of all weights, or `mixed`; ids do not count."""
     names = {str(leaf.dtype) for tensors in params.values() for leaf in tensors.values()}
     names -= {"int32"}
     return names.pop() if len(names) == 1 else "mixed"
 
 
-def check_tensors(config: TandemConfig, part: str, found: Mapping[str, Spec]) -> None:
+def check_tensors(config: TandemConfig, part: str, tensors: Mapping[str, Spec]) -> None:
     """Checks a part's tensors against the names and shapes that its config asks for.
 
     Raises:
@@ -50,21 +50,21 @@ def check_tensors(config: TandemConfig, part: str, found: Mapping[str, Spec]) ->
     from tandem_export.model import abstract  # Imports jax.
 
     expected = abstract(config, part)
-    _check_names(set(expected), set(found), part)
+    _check_names(set(expected), set(tensors), part)
     for name, leaf in expected.items():
-        if found[name].shape != leaf.shape:
+        if tensors[name].shape != leaf.shape:
             raise CheckpointError(
                 f"tensor `{name}` must have shape {list(leaf.shape)} by the config of the {part}. "
-                f"Got: {list(found[name].shape)}"
+                f"Got: {list(tensors[name].shape)}"
             )
         allowed = list(DTYPES) if leaf.dtype == np.float32 else [str(leaf.dtype)]
-        if found[name].dtype not in allowed:
+        if tensors[name].dtype not in allowed:
             raise CheckpointError(
-                f"tensor `{name}` must be one of {allowed}. Got: {found[name].dtype}"
+                f"tensor `{name}` must be one of {allowed}. Got: {tensors[name].dtype}"
             )
 
 
-def check_params(config: TandemConfig, found: Mapping[str, Mapping[str, Spec]]) -> None:
+def check_params(config: TandemConfig, parts: Mapping[str, Mapping[str, Spec]]) -> None:
     """Checks the tensors of all parts at once.
 
     Raises:
@@ -73,31 +73,31 @@ def check_params(config: TandemConfig, found: Mapping[str, Mapping[str, Spec]]) 
     from tandem_export.model import PARTS, has_part  # Imports jax.
 
     expected = {part for part in PARTS if has_part(config, part)}
-    if set(found) != expected:
+    if set(parts) != expected:
         raise CheckpointError(
-            f"the config asks for the parts {sorted(expected)}. Got: {sorted(found)}"
+            f"the config asks for the parts {sorted(expected)}. Got: {sorted(parts)}"
         )
-    for part, tensors in found.items():
+    for part, tensors in parts.items():
         check_tensors(config, part, tensors)
 
 
-def _check_names(expected: set[str], found: set[str], part: str) -> None:
-    missing, unexpected = sorted(expected - found), sorted(found - expected)
+def _check_names(expected: set[str], names: set[str], part: str) -> None:
+    missing, unexpected = sorted(expected - names), sorted(names - expected)
     if missing or unexpected:
         raise CheckpointError(
             f"the config of the {part} asks for {len(expected)} tensors. "
-            f"Missing: {listed(missing)}. Unexpected: {listed(unexpected)}. Got: {len(found)}"
+            f"Missing: {listed(missing)}. Unexpected: {listed(unexpected)}. Got: {len(names)}"
         )
 
 
 def listed(names: Sequence[str]) -> str:
-    """Some of `names` for an error, and how many more there are."""
+    """Returns some of `names` for an error, and how many more there are."""
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return ", ".join(f"`{name}`" for name in names[:_SHOWN]) + more if names else "none"
 
 
 def read_part(path: Path, config: TandemConfig, part: str) -> dict[str, np.ndarray]:
-    """The tensors of one file, read-only views of the mapped file.
+    """Returns the tensors of one file, read-only views of the mapped file.
 
     Raises:
       CheckpointError: not safetensors, cut short, or not the tensors that `config` asks for.
@@ -108,7 +108,7 @@ def read_part(path: Path, config: TandemConfig, part: str) -> dict[str, np.ndarr
 
 
 def map_tensors(path: Path) -> dict[str, np.ndarray]:
-    """Every tensor of a safetensors file, read-only views of the mapped file.
+    """Returns every tensor of a safetensors file, read-only views of the mapped file.
 
     Raises:
       CheckpointError: not safetensors, cut short, or with a tensor of another dtype than float32,
@@ -122,12 +122,12 @@ def map_tensors(path: Path) -> dict[str, np.ndarray]:
     return arrays
 
 
-def write_part(path: Path, arrays: Mapping[str, Any]) -> None:
+def write_part(path: Path, arrays: Mapping[str, HasShape]) -> None:
     """Writes one safetensors file, tensor by tensor."""
     write_weights(path, arrays, None)
 
 
-def check_same(expected: Mapping[str, Any], found: Mapping[str, np.ndarray]) -> None:
+def check_same(expected: Mapping[str, HasShape], written: Mapping[str, np.ndarray]) -> None:
     """Compares the bytes of two sets of tensors that have the same names, tensor by tensor.
 
     Raises:
@@ -136,16 +136,16 @@ def check_same(expected: Mapping[str, Any], found: Mapping[str, np.ndarray]) -> 
     for name, leaf in expected.items():
         array = np.asarray(leaf)
         for what, of in (("dtype", _dtype), ("shape", np.shape)):
-            if of(array) != of(found[name]):
+            if of(array) != of(written[name]):
                 raise CheckpointError(
-                    f"tensor `{name}`: {what} must be {of(array)}. Got: {of(found[name])}"
+                    f"tensor `{name}`: {what} must be {of(array)}. Got: {of(written[name])}"
                 )
-        different = _differing(_bytes(array), _bytes(found[name]))
+        different = _differing(_bytes(array), _bytes(written[name]))
         if different:
             raise CheckpointError(
                 f"tensor `{name}` must have the same values. Got: {different} bytes that differ"
             )
-        forget_pages(found[name])
+        forget_pages(written[name])
 
 
 def _dtype(array: np.ndarray) -> str:

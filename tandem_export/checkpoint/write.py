@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -27,11 +27,12 @@ from tandem_export.checkpoint.tensors import (
 )
 from tandem_export.config import TandemConfig
 from tandem_export.errors import CheckpointError
-from tandem_export.storage.folders import link_tree
+from tandem_export.jsontypes import Json
+from tandem_export.storage import HasShape, link_tree
 
 TEXT_NAMES = {"tokenizer": "tokenizer.json", "chat_template": "chat_template.jinja"}
 STORAGES = ("safetensors", "orbax")
-Params = Mapping[str, Mapping[str, Any]]
+Params = Mapping[str, Mapping[str, HasShape]]
 
 
 def write_checkpoint(
@@ -41,7 +42,7 @@ def write_checkpoint(
     vocabulary: Vocabulary,
     tokenizer_json: str,
     params: Params,
-    provenance: Mapping[str, Any],
+    provenance: Mapping[str, Json],
     name: str = DOCUMENT_NAME,
     storage: Literal["safetensors", "orbax"] = "safetensors",
     overwrite: bool = False,
@@ -95,12 +96,12 @@ def write_checkpoint(
     with staged(folder) as stage:
         if shared:
             link_tree(folder, stage)
-        own = _write_files(stage, name, storage, arrays, texts, set(shared))
+        entries = _write_files(stage, name, storage, arrays, texts, set(shared))
         document = Document(
             config=config,
             vocabulary=vocabulary,
             provenance=dict(provenance),
-            files=shared | own,
+            files=shared | entries,
             dtype=overall_dtype(arrays),
         )
         _write_text(stage / name, render(document))
@@ -109,8 +110,8 @@ def write_checkpoint(
         return checkpoint
 
 
-def _arrays(params: Params) -> dict[str, dict[str, Any]]:
-    """What knows its shape and dtype is made into an array only when it is its turn."""
+def _arrays(params: Params) -> dict[str, dict[str, HasShape]]:
+    """Returns the tensors; lazy ones know shape and dtype, and are read when they are written."""
     return {
         part: {
             name: leaf if hasattr(leaf, "dtype") else np.asarray(leaf)
@@ -141,7 +142,7 @@ def _write_files(
     stage: Path,
     name: str,
     storage: str,
-    arrays: dict[str, dict[str, Any]],
+    arrays: dict[str, dict[str, HasShape]],
     texts: dict[str, str | None],
     shared: set[str],
 ) -> dict[str, FileEntry]:
@@ -160,7 +161,7 @@ def _write_files(
 
 
 def _write_parts(
-    stage: Path, name: str, arrays: dict[str, dict[str, Any]], shared: set[str]
+    stage: Path, name: str, arrays: dict[str, dict[str, HasShape]], shared: set[str]
 ) -> dict[str, Path]:
     for part in ("drafter", "router"):  # Also those of an older checkpoint of this name.
         (stage / _file_name(name, part)).unlink(missing_ok=True)
@@ -175,7 +176,7 @@ def _write_text(path: Path, text: str) -> None:
     path.write_bytes(text.encode("utf-8"))
 
 
-def _read_back(file: Path, arrays: dict[str, dict[str, Any]]) -> Checkpoint:
+def _read_back(file: Path, arrays: dict[str, dict[str, HasShape]]) -> Checkpoint:
     checkpoint = read_checkpoint(file)
     for part, tensors in arrays.items():
         with naming(f"{file.name}, read back: {part}"):

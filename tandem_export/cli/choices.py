@@ -11,6 +11,10 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
+# What click makes of an option, whose type says what that is.
+Option = Any
+
+
 TARGETS = ("stablehlo", "savedmodel", "onnx")
 DTYPES = ("float32", "bfloat16")
 ATTENTION = ("in_cache", "two_part", "kernel")
@@ -32,15 +36,15 @@ class CommaList(click.ParamType):
     """Values with commas between them, as a tuple: `1,4`."""
 
     def __init__(
-        self, kind: Callable[[str], Any], what: str, example: str, known: Sequence[str] = ()
+        self, kind: Callable[[str], Option], what: str, example: str, known: Sequence[str] = ()
     ) -> None:
         self.kind, self.what, self.example, self.known = kind, what, example, known
         self.name = what
 
     def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[Any, ...]:
-        """The values; a tuple, as a default is, stays what it is."""
+        self, value: Option, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[Option, ...]:
+        """Returns the values; a tuple, as a default is, stays what it is."""
         if isinstance(value, tuple):
             return value
         try:
@@ -54,13 +58,13 @@ class CommaList(click.ParamType):
         return values
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
-        """The example, in the help text."""
+        """Returns the example, in the help text."""
         return self.example
 
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
-        """The known values, behind what stands before the last comma."""
+        """Returns the known values, each after what precedes the last comma."""
         before, comma, last = incomplete.rpartition(",")
         return [
             CompletionItem(before + comma + each) for each in self.known if each.startswith(last)
@@ -76,13 +80,13 @@ class Suggested(click.ParamType):
         self.known, self.metavar = known, metavar
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
-        """What the text is, in the help text."""
+        """Returns what the text is, in the help text."""
         return self.metavar
 
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
-        """The known texts, and files where there may be one."""
+        """Returns the known texts, and files where there may be one."""
         items = [CompletionItem(each) for each in self.known if each.startswith(incomplete)]
         return (
             [*items, CompletionItem(incomplete, type="file")] if "FILE" in self.metavar else items

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 from click.core import ParameterSource
 
-from tandem_export.cli.choices import EXECUTOR
+from tandem_export.cli.choices import EXECUTOR, Option
 
 if TYPE_CHECKING:
     from tandem_export.runtime.executors import ExecutorSpec
 
 JSON, DEBUG, COMMAND = "tandem_export.json", "tandem_export.debug", "tandem_export.command"
-Function = TypeVar("Function", bound=Callable[..., Any])
+Function = TypeVar("Function", bound=Callable[..., object])
 
 
 def _remember(key: str) -> Callable[[click.Context, click.Parameter, bool], bool]:
@@ -28,7 +28,7 @@ def _remember(key: str) -> Callable[[click.Context, click.Parameter, bool], bool
 
 
 def common(function: Function) -> Function:
-    """`--json` (the parameter `as_json`) and `--debug`, which the command itself never sees."""
+    """Adds `--json` (the parameter `as_json`) and `--debug`, which commands never see."""
     debug = click.option(
         "--debug",
         is_flag=True,
@@ -49,7 +49,7 @@ def common(function: Function) -> Function:
 
 
 def verified(function: Function) -> Function:
-    """`--verify-key`."""
+    """Adds `--verify-key`."""
     return click.option(
         "--verify-key",
         metavar="KEY",
@@ -58,7 +58,7 @@ def verified(function: Function) -> Function:
 
 
 def running(function: Function) -> Function:
-    """Options of commands that run a bundle; the parameters are those of `load`."""
+    """Adds the options of commands that run a bundle; the parameters are those of `load`."""
     executor = click.option(
         "--executor",
         type=EXECUTOR,
@@ -98,7 +98,7 @@ def pick_executor(bundle: Path, executor: str | None) -> ExecutorSpec:
 
 
 def prompts_file(function: Function) -> Function:
-    """`--prompts-file`: see `read_prompts`."""
+    """Adds `--prompts-file`, see `read_prompts`."""
     return click.option(
         "--prompts-file",
         type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -107,7 +107,7 @@ def prompts_file(function: Function) -> Function:
 
 
 def renamed_option(
-    new: str, old: str, name: str, **settings: Any
+    new: str, old: str, name: str, **settings: Option
 ) -> Callable[[Function], Function]:
     """Adds an option as `new`; its `old` name works for one release, hidden and with a warning.
 
@@ -115,12 +115,12 @@ def renamed_option(
     """
     key = f"tandem_export.renamed{old}"
 
-    def remember(ctx: click.Context, param: click.Parameter, value: Any) -> None:
+    def remember(ctx: click.Context, param: click.Parameter, value: Option) -> None:
         if ctx.get_parameter_source(param.name or "") != ParameterSource.DEFAULT:
             ctx.meta[key] = value
             click.echo(f"{old} is now {new}; the old name goes with the next release.", err=True)
 
-    def choose(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
+    def choose(ctx: click.Context, param: click.Parameter, value: Option) -> Option:
         is_default = ctx.get_parameter_source(param.name or "") == ParameterSource.DEFAULT
         return ctx.meta.get(key, value) if is_default else value
 

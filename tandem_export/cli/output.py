@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import click
 from rich import progress as bars
@@ -15,6 +14,7 @@ from rich.console import Console, RenderableType
 
 from tandem_export.cli.tables import FittedTable
 from tandem_export.errors import ConfigError, RequestError
+from tandem_export.jsontypes import Json
 from tandem_export.progress import Progress
 from tandem_export.storage import read_json
 
@@ -23,13 +23,13 @@ _PLAIN_WIDTH = 160
 _SECONDS = 5  # between lines of progress
 
 
-def print_json(value: Any) -> None:
-    """One JSON object on stdout."""
+def print_json(value: Json) -> None:
+    """Prints one JSON object on stdout."""
     click.echo(json.dumps(value, indent=1))
 
 
 def print_tables(*tables: RenderableType, to_stderr: bool = False) -> None:
-    """Tables, as wide as they need to be where nobody's terminal limits them."""
+    """Prints tables, as wide as they need to be where no terminal limits them."""
     console = Console(stderr=to_stderr, highlight=False)
     if not console.is_terminal:
         console = Console(stderr=to_stderr, highlight=False, width=_PLAIN_WIDTH)
@@ -38,13 +38,13 @@ def print_tables(*tables: RenderableType, to_stderr: bool = False) -> None:
 
 
 def make_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> FittedTable:
-    """A table under its title; column names that begin with `>` are set to the right."""
+    """Returns a table under its title; column names that begin with `>` are set to the right."""
     return FittedTable(title=title, columns=columns, rows=rows)
 
 
 @contextmanager
 def progress(*, quiet: bool) -> Iterator[Progress]:
-    """A bar on stderr, or lines where there is no terminal; nothing when `quiet`."""
+    """Shows a bar on stderr, or lines where there is no terminal; nothing when `quiet`."""
     console = Console(stderr=True)
     if not (quiet or console.is_terminal):
         yield _lines()
@@ -74,7 +74,7 @@ def _lines() -> Progress:
 
 @contextmanager
 def waiting(what: str, *, quiet: bool) -> Iterator[None]:
-    """A spinner on stderr while the block runs, or one line where there is no terminal."""
+    """Shows a spinner on stderr while the block runs, or one line where there is no terminal."""
     console = Console(stderr=True)
     if quiet or not console.is_terminal:
         if not quiet:
@@ -86,7 +86,7 @@ def waiting(what: str, *, quiet: bool) -> Iterator[None]:
 
 
 def print_next(*commands: str) -> None:
-    """The commands that come next, on stdout."""
+    """Prints the commands that come next, on stdout."""
     click.echo("Next:")
     for command in commands:
         click.echo(f"  tandem-export {command}")
@@ -106,8 +106,8 @@ def needs(extra: str) -> Iterator[None]:
         raise ConfigError(f"this command needs the package {error.name!r}. {hint}") from error
 
 
-def read_prompts(file: Path | None) -> list[Any] | None:
-    """Prompts from a JSON file: texts, or lists of token ids; None without a file.
+def read_prompts(file: Path | None) -> list[Json] | None:
+    """Reads prompts from a JSON file: texts, or lists of token ids; None without a file.
 
     Raises:
       RequestError: it is not such a list.
@@ -121,13 +121,15 @@ def read_prompts(file: Path | None) -> list[Any] | None:
     return prompts
 
 
-def _is_prompt(value: Any) -> bool:
+def _is_prompt(value: Json) -> bool:
     ids = isinstance(value, list) and all(type(token) is int for token in value)
     return isinstance(value, str) or ids
 
 
-def size(count: float) -> str:
-    """Bytes for people: 1.5 MB."""
+def size(count: float | None) -> str:
+    """Returns bytes for people, such as 1.5 MB; a dash where there are none to tell."""
+    if count is None:
+        return "-"
     for unit in ("B", "kB", "MB"):
         if count < 1000:
             return f"{count:.3g} {unit}" if unit != "B" else f"{count} B"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
+
+from tandem_export.cli.choices import Option
 
 _WEIGHTS = (".safetensors", ".npz", ".pt", ".pth", ".bin", ".gguf")
 
@@ -29,8 +30,10 @@ class BundlePath(click.Path):
     def __init__(self) -> None:
         super().__init__(exists=True, file_okay=False, path_type=Path)
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """The path; what is no bundle by its look is refused with the command that makes one."""
+    def convert(
+        self, value: Option, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Option:
+        """Returns the path; what does not look like a bundle is refused with the right command."""
         kind = kind_of(str(value))
         if kind == "checkpoint":
             hint = f"Make a bundle of it: tandem-export build {value} --out DIR"
@@ -45,8 +48,10 @@ class CheckpointPath(click.ParamType):
 
     name = "checkpoint"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """The text as it is; what is no checkpoint by its look is refused with a hint."""
+    def convert(
+        self, value: Option, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Option:
+        """Returns the text as it is; what is no checkpoint by its look is refused with a hint."""
         kind = kind_of(str(value))
         if kind == "bundle":
             hint = "It was built already: pass it to generate, verify, bench or inspect"
@@ -60,8 +65,8 @@ class CheckpointPath(click.ParamType):
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
-        """The demos, and files."""
-        from tandem_export.data.demos import DEMOS, PREFIX
+        """Returns the demos, and files."""
+        from tandem_export.data import DEMOS, PREFIX
 
         demos = [PREFIX + name for name in DEMOS if (PREFIX + name).startswith(incomplete)]
         items = [CompletionItem(demo) for demo in demos]
@@ -73,8 +78,10 @@ class PairPlace(click.ParamType):
 
     name = "pair"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """The text as it is; weights of another form are refused with a hint."""
+    def convert(
+        self, value: Option, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Option:
+        """Returns the text as it is; weights of another form are refused with a hint."""
         if kind_of(str(value)) == "weights":
             rule = "and this command takes a bundle or a checkpoint"
             self.fail(f"{_is_weights(value)}, {rule}. {_import(value)}")
@@ -83,19 +90,19 @@ class PairPlace(click.ParamType):
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
-        """The demos, and files."""
+        """Returns the demos, and files."""
         return CHECKPOINT.shell_complete(ctx, param, incomplete)
 
 
-def _is_weights(value: Any) -> str:
+def _is_weights(value: Option) -> str:
     return f"{str(value)!r} holds weights of another form"
 
 
-def _import(value: Any) -> str:
-    """The command that makes a checkpoint of these weights."""
-    own = Path(value).suffix in _WEIGHTS and Path(value).suffix != ".gguf"
-    rest = "--config pair.toml --map names.toml" if own else "--drafter PATH"
-    page = " (docs/how-to/own-weights.md)" if own else ""
+def _import(value: Option) -> str:
+    """Returns the command that makes a checkpoint of these weights."""
+    is_native = Path(value).suffix in _WEIGHTS and Path(value).suffix != ".gguf"
+    rest = "--config pair.toml --map names.toml" if is_native else "--drafter PATH"
+    page = " (docs/how-to/own-weights.md)" if is_native else ""
     return f"Make a checkpoint of it: tandem-export import {value} {rest} --out DIR{page}"
 
 

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from types import FrameType
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import click
 
@@ -46,7 +46,7 @@ def end_process(code: int) -> NoReturn:
 
 @contextmanager
 def signals_end_the_command() -> Iterator[None]:
-    """Inside the block SIGINT raises KeyboardInterrupt and SIGTERM raises Terminated.
+    """Raises, inside the block, KeyboardInterrupt on SIGINT and Terminated on SIGTERM.
 
     The first one says at once, on stderr, that the command is stopping. The second one ends the
     process as the system does; a folder that was being built stays until the next build.
@@ -83,7 +83,7 @@ class _Ending:
         self._last, self._swallowed = number, False
         raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
 
-    def on_unraisable(self, lost: Any) -> None:
+    def on_unraisable(self, lost: sys.UnraisableHookArgs) -> None:
         """Raises once more what came while a destructor or a callback of the collector ran.
 
         Python drops an exception there: jax's callback, which runs at every collection, would

@@ -30,7 +30,7 @@ class FittedTable:
     rows: Sequence[Sequence[str]]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """The title, and as many tables as the width needs."""
+        """Returns the title, and as many tables as the width needs."""
         # Not the table's own title, which is broken at the table's width.
         yield Text(self.title, style="bold")
         for places in column_groups(self._widths(), options.max_width):

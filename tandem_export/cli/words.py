@@ -19,9 +19,11 @@ def in_options(text: str, command: click.Command | None) -> str:
     """
     if command is None or _IN_A_FILE.match(text):
         return text
-    own = [param for param in command.params if isinstance(param, click.Option)]
-    options = {param.name: _longest(param) for param in own}
-    options |= {_longest(param).lstrip("-").replace("-", "_"): _longest(param) for param in own}
+    accepted = [param for param in command.params if isinstance(param, click.Option)]
+    options = {param.name: _longest(param) for param in accepted}
+    options |= {
+        _longest(param).lstrip("-").replace("-", "_"): _longest(param) for param in accepted
+    }
 
     def option(match: re.Match[str]) -> str:
         return f"`{options[match[1]]}`" if match[1] in options else match[0]

@@ -14,7 +14,7 @@ DEMOS = {
 
 
 def demo_path(name: str) -> Path:
-    """The JSON file of the demo checkpoint `demo:NAME`.
+    """Returns the JSON file of the demo checkpoint `demo:NAME`.
 
     Args:
       name: the whole name, `demo:` included.

@@ -19,7 +19,7 @@ _HINT = "Give prompts of your own: a JSON list of texts, or of lists of token id
 def encode_prompts(
     bundle: Bundle, prompts: Sequence[Prompt] | None, *, count: int, room: int
 ) -> list[tuple[int, ...]]:
-    """`count` prompts as token ids, each cut to its first `room` tokens.
+    """Returns `count` prompts as token ids, each cut to its first `room` tokens.
 
     Args:
       bundle: its tokenizer encodes texts.
@@ -30,9 +30,9 @@ def encode_prompts(
     Raises:
       RequestError: too few prompts, no room, or a text that the tokenizer cannot encode.
     """
-    whole = _packaged() if prompts is None else prompts
-    if not 1 <= count <= len(whole):
-        raise RequestError(f"the number of prompts must be within 1 .. {len(whole)}. Got: {count}")
+    texts = _packaged() if prompts is None else prompts
+    if not 1 <= count <= len(texts):
+        raise RequestError(f"the number of prompts must be within 1 .. {len(texts)}. Got: {count}")
     if room < 1:
         raise RequestError(
             "the cache leaves no room for a prompt beside the new tokens and a draft; lower the "
@@ -40,7 +40,7 @@ def encode_prompts(
         )
     text = read_text(bundle.tokenizer_path, error=BundleError)
     tokenizer = load_tokenizer(text, error=BundleError)
-    pairs = enumerate(whole[:count])
+    pairs = enumerate(texts[:count])
     return [_ids(tokenizer, i, prompt)[:room] for i, prompt in pairs]
 
 

@@ -1,5 +1,8 @@
 """Runs the whole SPEED loop as one stateless graph: prompts in, tokens out."""
 
+# Some of jax's functions have types in part only.
+# pyright: reportUnknownMemberType=false
+
 from __future__ import annotations
 
 from typing import NamedTuple
@@ -10,7 +13,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from tandem_export.contract import AcceptanceRule
 from tandem_export.graphs.graph import Arrays
-from tandem_export.graphs.numerics.indexing import take_along_axis
+from tandem_export.graphs.numerics import take_along_axis
 from tandem_export.graphs.program import GenerateProgram
 from tandem_export.graphs.round import RoundOutputs, speed_round
 from tandem_export.graphs.state import Registers, Sampling, State
@@ -48,7 +51,7 @@ class _Loop(NamedTuple):
 def generate(
     program: GenerateProgram, params: Arrays, state: Arrays, inputs: Arrays
 ) -> tuple[Arrays, Arrays]:
-    """Graph `generate`: prompts `[B, S]` of `length [B]` tokens, answers of at most `max_new`.
+    """Answers prompts `[B, S]` of `length [B]` tokens with at most `max_new`: graph `generate`.
 
     Beside the sampling inputs of a round it takes `max_new_tokens [B]` and `stop_tokens [B, E]` (-1
     is unused). A stop token ends the answer and is its last token. Outputs: `tokens [B, max_new]`

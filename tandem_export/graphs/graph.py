@@ -44,4 +44,4 @@ class Graph:
     params: Shapes
     state: Shapes
     inputs: Shapes
-    outputs: Shapes = field(default_factory=dict)
+    outputs: Shapes = field(default_factory=Shapes)

@@ -1,12 +1,16 @@
 """Narrows a graph to the parameters and the state that its results depend on."""
 
+# Some of jax's functions have types in part only.
+# pyright: reportUnknownMemberType=false
+
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
+from jax.extend.core import Jaxpr, JaxprEqn, Literal, Var
 
 from tandem_export.graphs.graph import Arrays, Graph
 
@@ -35,13 +39,13 @@ def narrowed(graph: Graph) -> Graph:
     )
 
 
-def _used(jaxpr: Any) -> set[int]:
+def _used(jaxpr: Jaxpr) -> set[int]:
     """Returns ids of the variables that some result needs; an input passed through is not used."""
     inputs = {id(var) for var in jaxpr.invars}
     return _needed(jaxpr, {id(var) for var in jaxpr.outvars} - inputs)
 
 
-def _needed(jaxpr: Any, used: set[int]) -> set[int]:
+def _needed(jaxpr: Jaxpr, used: set[int]) -> set[int]:
     """Adds to `used` the ids of all variables that its members depend on."""
     for equation in reversed(jaxpr.eqns):
         wanted = [id(var) in used for var in equation.outvars]
@@ -50,7 +54,7 @@ def _needed(jaxpr: Any, used: set[int]) -> set[int]:
     return used
 
 
-def _read(equation: Any, wanted: list[bool]) -> list[Any]:
+def _read(equation: JaxprEqn, wanted: list[bool]) -> Sequence[Var | Literal]:
     """Returns the operation's inputs that its `wanted` results depend on; of a call, not all."""
     if equation.primitive.name != "jit":
         return equation.invars

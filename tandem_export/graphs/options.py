@@ -10,14 +10,10 @@ import jax.numpy as jnp
 from tandem_export.contract import ROLES, Role
 from tandem_export.errors import ConfigError
 from tandem_export.kernels import check_support
-from tandem_export.values import are_words, is_whole
+from tandem_export.values import are_whole, are_words, is_whole
 
 AttentionForm = Literal["in_cache", "two_part", "kernel"]
 Parity = Literal["P0", "P1"]
-
-
-def _are_buckets(values: object, low: int) -> bool:
-    return isinstance(values, tuple) and all(is_whole(value, low) for value in values)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +58,7 @@ class BuildOptions:
     def __post_init__(self) -> None:
         for name, low in (("batch", 1), ("gamma", 1), ("prompt", 2), ("platforms", None)):
             values = getattr(self, name)
-            ok = are_words(values) if low is None else _are_buckets(values, low)
+            ok = are_words(values) if low is None else are_whole(values, low)
             if not (ok and values and tuple(sorted(set(values))) == values):
                 rule = f"increasing, distinct and at least {low}" if low else "sorted, not empty"
                 raise ConfigError(f"`{name}` must be {rule}. Got: {values!r}")

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from tandem_export.config import TandemConfig
 from tandem_export.contract import REGISTERS, sampling_inputs
 from tandem_export.graphs.graph import Shapes
 from tandem_export.graphs.options import BuildOptions
-from tandem_export.graphs.steps.cache import cache_shapes
+from tandem_export.graphs.steps import cache_shapes
 from tandem_export.model import PARTS, abstract, has_part, quantized_shapes
 
 
-def leaf(shape: tuple[int, ...], dtype: Any = jnp.int32) -> jax.ShapeDtypeStruct:
+def leaf(shape: tuple[int, ...], dtype: DTypeLike = jnp.int32) -> jax.ShapeDtypeStruct:
     """Returns the description of an array."""
     return jax.ShapeDtypeStruct(shape, dtype)
 
@@ -26,7 +25,7 @@ def sampling_shapes(batch: int, *, router: bool) -> Shapes:
     return {row.name: leaf(row.shape(batch), jnp.dtype(row.dtype)) for row in inputs}
 
 
-def param_shapes(config: TandemConfig, dtype: Any, quantize: str = "none") -> Shapes:
+def param_shapes(config: TandemConfig, dtype: DTypeLike, quantize: str = "none") -> Shapes:
     """Returns every parameter of the pair under its bundle name, `part.tensor`; ids stay int32."""
     return {
         f"{part}.{name}": leaf(x.shape, dtype if x.dtype == jnp.float32 else x.dtype)
@@ -47,7 +46,7 @@ def state_shapes(config: TandemConfig, options: BuildOptions, batch: int) -> Sha
     return caches(config, batch, options.cache, jnp.dtype(options.dtype)) | registers
 
 
-def caches(config: TandemConfig, batch: int, length: int, dtype: Any) -> Shapes:
+def caches(config: TandemConfig, batch: int, length: int, dtype: DTypeLike) -> Shapes:
     """Returns the caches of both models, `batch` rows of `length` positions."""
     primary = cache_shapes("primary", config.primary, batch, length, dtype)
     return primary | cache_shapes("drafter", config.drafter, batch, length, dtype)

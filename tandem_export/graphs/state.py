@@ -18,9 +18,10 @@ from tandem_export.contract import (
     parse_cache_name,
 )
 from tandem_export.graphs.graph import Arrays
-from tandem_export.model import KeyValue
 
-Cache = list[KeyValue]  # (keys, values) [B, K, S, H] for each layer
+# Keys and values of one layer, and of every layer.
+LayerCache = tuple[Float[Array, "B K S H"], Float[Array, "B K S H"]]
+Cache = list[LayerCache]
 
 
 class Registers(NamedTuple):

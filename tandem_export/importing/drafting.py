@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
 from tandem_export.errors import CheckpointError
 from tandem_export.importing.lazy import LazyTensor, lazy
 from tandem_export.importing.source import Source
+from tandem_export.jsontypes import JsonObject
 from tandem_export.tokenizer import added_texts, token_texts
 
 _SHOWN = 4
 
 
 def copied_layers(primary: Source, layers: Sequence[int]) -> Source:
-    """A drafter that is some layers of the primary, with its embedding, final norm and head.
+    """Returns a drafter of some of the primary's layers, with its embedding, final norm and head.
 
     Raises:
       CheckpointError: a layer that the primary does not have.
@@ -48,7 +48,7 @@ def copied_layers(primary: Source, layers: Sequence[int]) -> Source:
 
 
 def matched(primary: Source, drafter: Source) -> Source:
-    """The drafter over the primary's vocabulary, token by token.
+    """Returns the drafter over the primary's vocabulary, token by token.
 
     Where the two number their tokens differently, or the drafter has fewer, its rows are put in
     the primary's order and `vocabulary.rows` says which token each one is.
@@ -81,7 +81,7 @@ def matched(primary: Source, drafter: Source) -> Source:
 
 
 def _noting(drafter: Source, texts: Sequence[str]) -> Source:
-    """The drafter, with a note on the tokens that it is used without."""
+    """Returns the drafter, with a note on the tokens that it is used without."""
     if not texts:
         return drafter
     names = ", ".join(repr(text) for text in texts[:_SHOWN])
@@ -92,17 +92,17 @@ def _noting(drafter: Source, texts: Sequence[str]) -> Source:
 
 
 def _same_rows(primary: Source, drafter: Source) -> Source:
-    """Same ids; the embeddings may be padded to different lengths."""
-    size, own = primary.config.vocab_size, drafter.config.vocab_size
-    if own == size:
+    """Returns same ids; the embeddings may be padded to different lengths."""
+    size, rows = primary.config.vocab_size, drafter.config.vocab_size
+    if rows == size:
         return drafter
-    kept = np.arange(min(size, own))
-    cut = drafter if own < size else _with_rows(drafter, kept)
-    return reduced(cut, kept, size)
+    shared = np.arange(min(size, rows))
+    cut = drafter if rows < size else _with_rows(drafter, shared)
+    return reduced(cut, shared, size)
 
 
 def _with_rows(drafter: Source, rows: np.ndarray) -> Source:
-    """Only some rows of embedding and head."""
+    """Returns only some rows of embedding and head."""
     tensors = dict(drafter.tensors)
     tensors["embedding.weight"] = tensors["embedding.weight"].take(rows)
     if "head.weight" in tensors:
@@ -112,7 +112,7 @@ def _with_rows(drafter: Source, rows: np.ndarray) -> Source:
 
 
 def keep_tokens(drafter: Source, tokens: Sequence[int]) -> Source:
-    """A drafter over the primary's vocabulary, cut down to some of its tokens.
+    """Returns a drafter over the primary's vocabulary, cut down to some of its tokens.
 
     Raises:
       CheckpointError: an id twice, none at all, or one outside the vocabulary.
@@ -128,7 +128,7 @@ def keep_tokens(drafter: Source, tokens: Sequence[int]) -> Source:
 
 
 def reduced(drafter: Source, known: np.ndarray, size: int) -> Source:
-    """`drafter`, whose row i is the primary's token `known[i]`, with its `vocabulary.rows`.
+    """Returns `drafter` with its row i for the primary's token `known[i]`, see `vocabulary.rows`.
 
     Tokens that it does not know are read as its first row.
     """
@@ -140,5 +140,5 @@ def reduced(drafter: Source, known: np.ndarray, size: int) -> Source:
         **drafter.tensors,
         "vocabulary.rows": lazy(rows),
     }
-    facts: dict[str, Any] = drafter.facts | {"tokens": len(known)}
+    facts: JsonObject = drafter.facts | {"tokens": len(known)}
     return dataclasses.replace(drafter, tensors=tensors, facts=facts)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from tandem_export.errors import CheckpointError
 from tandem_export.importing import names
+from tandem_export.jsontypes import Json
 
 # A setting of `config.json` -> the `DecoderConfig` fields that it switches on.
 Biases = Mapping[str, tuple[str, ...]]
@@ -27,15 +27,16 @@ class Family:
       biases: the settings there that are of biases.
       activations: the names of activations there -> those of `DecoderConfig`.
       scalings: the rotary scalings that have their usual meaning in this family.
-      local_layers: of every so many layers, all but the last see the sliding window only.
+      local_layers: the period of the attention pattern: in each group of this many layers, all but
+        the last use the sliding window.
       scaled_embedding: the embedding is multiplied by the square root of its width.
       fused: q, k and v are one tensor there, and so are gate and up.
     """
 
     hugging_face: Mapping[str, str] = field(default_factory=lambda: names.LLAMA)
     gguf: str | None = None
-    traits: Mapping[str, Any] = field(default_factory=dict)
-    defaults: Mapping[str, Any] = field(default_factory=dict)
+    traits: Mapping[str, Json] = field(default_factory=dict)
+    defaults: Mapping[str, Json] = field(default_factory=dict)
     biases: Biases = field(default_factory=dict)
     activations: Mapping[str, str] = field(
         default_factory=lambda: {"silu": "silu", "gelu_pytorch_tanh": "gelu_tanh"}
@@ -156,7 +157,7 @@ FAMILIES: Mapping[str, Family] = {
 
 
 def family(name: str | None, where: str, *, gguf: bool = False) -> Family:
-    """The family of a Hugging Face `model_type`, or of a GGUF architecture.
+    """Returns the family of a Hugging Face `model_type`, or of a GGUF architecture.
 
     Raises:
       CheckpointError: it is not one that can be read; the text lists those that are.
@@ -170,5 +171,5 @@ def family(name: str | None, where: str, *, gguf: bool = False) -> Family:
 
 
 def is_local(pattern: int | None, layer: int) -> bool:
-    """Whether a layer sees the window only: all but the last of every `pattern`; 1 is all."""
+    """Returns whether a layer sees the window only: all but the last of every `pattern` layers."""
     return pattern is not None and (pattern == 1 or (layer + 1) % pattern != 0)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import ml_dtypes
 import numpy as np
+from numpy.typing import DTypeLike
 
 # What a checkpoint holds; float16 has no exponent for the values of a model trained in bfloat16.
 KEPT = (np.dtype(np.float32), np.dtype(ml_dtypes.bfloat16), np.dtype(np.int32))
@@ -21,11 +21,11 @@ class LazyTensor:
     dtype: np.dtype
     read: Callable[[], np.ndarray]
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
         return np.array(self.read(), dtype, copy=copy)
 
     def transposed(self) -> LazyTensor:
-        """`[out, in]` as `[in, out]`."""
+        """Returns a tensor `[out, in]` as `[in, out]`."""
         return LazyTensor(
             shape=self.shape[::-1],
             dtype=self.dtype,
@@ -33,18 +33,18 @@ class LazyTensor:
         )
 
     def cast(self, dtype: np.dtype) -> LazyTensor:
-        """The values in another dtype."""
+        """Returns the values in another dtype."""
         return LazyTensor(shape=self.shape, dtype=dtype, read=lambda: self.read().astype(dtype))
 
     def take(self, rows: np.ndarray, axis: int = 0) -> LazyTensor:
-        """Some rows, in the order of `rows`."""
+        """Returns some rows, in the order of `rows`."""
         shape = (*self.shape[:axis], len(rows), *self.shape[axis + 1 :])
         return LazyTensor(
             shape=shape, dtype=self.dtype, read=lambda: np.take(self.read(), rows, axis)
         )
 
     def then(self, after: Callable[[], None]) -> LazyTensor:
-        """The same values; `after` is called whenever they were read."""
+        """Returns the same values; `after` is called whenever they were read."""
 
         def read() -> np.ndarray:
             values = self.read()
@@ -55,7 +55,7 @@ class LazyTensor:
 
 
 def lazy(array: np.ndarray) -> LazyTensor:
-    """An array that is there, mapped or not, as a `LazyTensor`.
+    """Returns an array that is there, mapped or not, as a `LazyTensor`.
 
     Other integers become int32, other floats float32.
     """

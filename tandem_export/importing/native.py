@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from tandem_export.checkpoint import Checkpoint, read_checkpoint
-from tandem_export.checkpoint.orbax import read_orbax
-from tandem_export.checkpoint.record import naming
-from tandem_export.checkpoint.tensors import map_tensors
+from tandem_export.checkpoint import Checkpoint, map_tensors, naming, read_checkpoint, read_orbax
 from tandem_export.config import RouterConfig, TandemConfig
 from tandem_export.errors import CheckpointError
 from tandem_export.importing.lazy import LazyTensor, lazy
 from tandem_export.importing.source import Source
+from tandem_export.jsontypes import JsonObject
 from tandem_export.tokenizer import Text
 
 # What a drafter has beside a decoder.
@@ -22,39 +19,39 @@ _TANDEM = ("projection.", "vocabulary.")
 
 
 def read_own(path: str, part: str) -> Source:
-    """The primary or the drafter of a checkpoint, without its projections.
+    """Returns the primary or the drafter of a checkpoint, without its projections.
 
     Raises:
       CheckpointError: the checkpoint is damaged, or its drafter has a reduced vocabulary.
     """
-    made = read_checkpoint(path)
-    if part == "drafter" and made.config.is_reduced:
+    checkpoint = read_checkpoint(path)
+    if part == "drafter" and checkpoint.config.is_reduced:
         raise CheckpointError(
             f"{path}: a drafter of reduced vocabulary cannot be joined to another"
         )
     tensors = {
         name: lazy(array)
-        for name, array in made.params[part].items()
+        for name, array in checkpoint.params[part].items()
         if not name.startswith(_TANDEM)
     }
     return Source(
-        config=made.config.primary if part == "primary" else made.config.drafter,
+        config=checkpoint.config.primary if part == "primary" else checkpoint.config.drafter,
         tensors=tensors,
-        text=_text(made),
-        facts={"format": "tandem-checkpoint", "part": part, "sha256": dict(made.source)},
+        text=_text(checkpoint),
+        facts={"format": "tandem-checkpoint", "part": part, "sha256": dict(checkpoint.source)},
     )
 
 
-def _text(made: Checkpoint) -> Text:
+def _text(checkpoint: Checkpoint) -> Text:
     return Text(
-        tokenizer_json=made.tokenizer_json,
-        end_tokens=made.vocabulary.end_tokens,
-        chat_template=made.chat_template,
+        tokenizer_json=checkpoint.tokenizer_json,
+        end_tokens=checkpoint.vocabulary.end_tokens,
+        chat_template=checkpoint.chat_template,
     )
 
 
 def read_orbax_pair(folder: Path, config: TandemConfig) -> dict[str, dict[str, np.ndarray]]:
-    """A whole pair: the Orbax tree `{part: {tensor name: array}}`.
+    """Returns a whole pair: the Orbax tree `{part: {tensor name: array}}`.
 
     Args:
       folder: the Orbax StandardCheckpoint.
@@ -68,7 +65,7 @@ def read_orbax_pair(folder: Path, config: TandemConfig) -> dict[str, dict[str, n
 
 
 def is_orbax(folder: Path) -> bool:
-    """Whether a folder looks like an Orbax checkpoint."""
+    """Returns whether a folder looks like an Orbax checkpoint."""
     return (folder / "_METADATA").is_file() or (folder / "_CHECKPOINT_METADATA").is_file()
 
 
@@ -94,10 +91,10 @@ class TandemPart:
             if left:
                 rule = "`projection.{j}.weight`, `vocabulary.rows` and `router.*`"
                 raise CheckpointError(f"a tandem part holds {rule} only. Got: {left[0]!r}")
-        self.facts: dict[str, Any] = {"format": "safetensors", "file": path.name}
+        self.facts: JsonObject = {"format": "safetensors", "file": path.name}
 
     def router_config(self, width: int, tau: float) -> RouterConfig | None:
-        """The router's sizes, from its tensors: E = 1 + k + k * D inputs for a top k.
+        """Returns the router's sizes, from its tensors: E = 1 + k + k * D inputs for a top k.
 
         Raises:
           CheckpointError: `router.hidden.weight` is missing or of no such size.

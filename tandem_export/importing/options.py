@@ -60,7 +60,10 @@ class ImportOptions:
         if self.drafter is not None and self.drafter_layers:
             raise ConfigError("`drafter` and `drafter_layers` exclude each other. Got: both")
         if self.layer_map and self.tandem is None:
-            raise ConfigError("`layer_map` is of the projections in `tandem`. Got: no `tandem`")
+            raise ConfigError(
+                "`layer_map` needs `tandem`, the file with the projections that it maps. "
+                "Got: no `tandem`"
+            )
         if self.map_file is not None and self.config is None:
             raise ConfigError(
                 "`map_file` names the tensors of a pair, whose `config` is needed too. "
@@ -68,4 +71,6 @@ class ImportOptions:
             )
         parts = [name for name in _OF_PARTS if getattr(self, name)]
         if self.config is not None and parts:
-            raise ConfigError(f"`config` is of a whole pair, without `{parts[0]}`. Got: both")
+            raise ConfigError(
+                f"`config` describes a whole pair, so `{parts[0]}` must not be given. Got: both"
+            )

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from tandem_export.errors import CheckpointError
-from tandem_export.importing.foreign.arrays import READERS
+from tandem_export.importing.foreign import READERS
 from tandem_export.importing.native import read_own
 from tandem_export.importing.source import Source
 
@@ -26,7 +26,7 @@ def read_source(path: str, part: str) -> Source:
 
         return read_gguf(file)
     if (file / "config.json").is_file():
-        from tandem_export.importing.hugging_face.folder import read_folder
+        from tandem_export.importing.hugging_face import read_folder
 
         return read_folder(file)
     if path.startswith("demo:") or file.suffix == ".json" or (file / "tandem.json").is_file():
@@ -35,7 +35,7 @@ def read_source(path: str, part: str) -> Source:
 
 
 def _advice(file: Path, path: str, part: str) -> str:
-    """What to do with a path that no reader takes."""
+    """Returns what to do with a path that no reader takes."""
     if file.suffix in READERS:
         return (
             f"`{file.name}` holds tensors without a configuration: pass `config`, and `map_file` "

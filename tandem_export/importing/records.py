@@ -14,9 +14,12 @@ from typing import Any
 
 from tandem_export.errors import CheckpointError
 
+# What a pickle holds; each operation is applied to what it must have, or the file is refused.
+Pickled = Any
+
 _LITERALS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
 _VALUES = {"BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "BINUNICODE", "SHORT_BINUNICODE"}
-_EMPTY: dict[str, Callable[[], Any]] = {
+_EMPTY: dict[str, Callable[[], Pickled]] = {
     "EMPTY_DICT": dict,
     "EMPTY_LIST": list,
     "EMPTY_TUPLE": tuple,
@@ -64,7 +67,7 @@ class Strided:
     stride: tuple[int, ...]
 
 
-def read_records(data: bytes) -> Any:
+def read_records(data: bytes) -> Pickled:
     """Returns what the pickle `data` builds: dicts, lists, tuples, scalars and `Strided`.
 
     Raises:
@@ -88,10 +91,10 @@ class _Machine:
     """The stack and the memo of one reading."""
 
     def __init__(self) -> None:
-        self.stack: list[Any] = []
-        self.memo: dict[int, Any] = {}
+        self.stack: list[Pickled] = []
+        self.memo: dict[int, Pickled] = {}
 
-    def do(self, name: str, argument: Any) -> None:
+    def do(self, name: str, argument: Pickled) -> None:
         push = self.stack.append
         if name in _LITERALS:
             push(_LITERALS[name])
@@ -115,7 +118,7 @@ class _Machine:
             self._combine(name)
 
     def _combine(self, name: str) -> None:
-        """The operations that make one value of several."""
+        """Carries out an operation that makes one value of several."""
         push, pop = self.stack.append, self.stack.pop
         if name == "MARK":
             push(_MARK)
@@ -138,16 +141,18 @@ class _Machine:
         elif name == "BUILD":
             pop()  # `_metadata` of a state dict: versions of modules
         else:
-            raise CheckpointError(f"its pickle does what no dict of tensors needs. Got: {name}")
+            raise CheckpointError(
+                f"its pickle has an operation that no dict of tensors needs. Got: {name}"
+            )
 
-    def _last(self, count: int) -> list[Any]:
+    def _last(self, count: int) -> list[Pickled]:
         values = self.stack[-count:]
         if len(values) < count:
             raise IndexError("the stack is empty")
         del self.stack[-count:]
         return values
 
-    def _marked(self) -> list[Any]:
+    def _marked(self) -> list[Pickled]:
         at = max(i for i, value in enumerate(self.stack) if value is _MARK)
         values = self.stack[at + 1 :]
         del self.stack[at:]
@@ -165,14 +170,14 @@ def _named(text: str) -> Name:
     )
 
 
-def _storage(pieces: tuple[Any, ...]) -> Storage:
+def _storage(pieces: tuple[Pickled, ...]) -> Storage:
     label, kind, key, _, size = pieces
     if label != "storage" or not isinstance(key, str) or type(size) is not int:
         raise ValueError("a storage without a name or a size")
     return Storage(kind=kind.text.removeprefix("torch "), key=key, size=size)
 
 
-def _called(function: Name, arguments: tuple[Any, ...]) -> Any:
+def _called(function: Name, arguments: tuple[Pickled, ...]) -> Pickled:
     if function.text == "collections OrderedDict":
         return dict(*arguments)
     if function.text == "torch._utils _rebuild_parameter":

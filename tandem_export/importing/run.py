@@ -5,23 +5,22 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from tandem_export.checkpoint import Checkpoint, write_checkpoint
-from tandem_export.checkpoint.record import naming, read_text
+from tandem_export.checkpoint import Checkpoint, naming, read_text, write_checkpoint
 from tandem_export.config import TandemConfig, default_layer_map
 from tandem_export.config_file import read_config
 from tandem_export.errors import CheckpointError, ConfigError
 from tandem_export.importing.drafting import copied_layers, keep_tokens, matched
-from tandem_export.importing.foreign.weights import read_own_pair
+from tandem_export.importing.foreign import read_own_pair
 from tandem_export.importing.lazy import LazyTensor, lazy
 from tandem_export.importing.native import TandemPart, is_orbax, read_orbax_pair
 from tandem_export.importing.options import DTYPES, ImportOptions
 from tandem_export.importing.read import read_source
 from tandem_export.importing.source import Source
 from tandem_export.importing.text import chosen_text, fitted, vocabulary_of
+from tandem_export.jsontypes import JsonObject
 from tandem_export.progress import Progress, silent
 from tandem_export.tokenizer import Text
 
@@ -62,7 +61,7 @@ def import_checkpoint(
     )
 
 
-Gathered = tuple[TandemConfig, Mapping[str, Mapping[str, LazyTensor]], Text | None, dict[str, Any]]
+Gathered = tuple[TandemConfig, Mapping[str, Mapping[str, LazyTensor]], Text | None, JsonObject]
 
 
 def _gather(options: ImportOptions) -> Gathered:
@@ -91,7 +90,7 @@ def _gather(options: ImportOptions) -> Gathered:
 
 
 def _pair(options: ImportOptions) -> Gathered:
-    """A whole pair, under this project's names in Orbax or under others in a file of tensors."""
+    """Gathers a pair under this project's names in Orbax, or under others in a file of tensors."""
     source = Path(options.primary)
     if options.config is None:
         raise ConfigError("an Orbax folder needs `config`, the configuration of its pair")
@@ -99,7 +98,10 @@ def _pair(options: ImportOptions) -> Gathered:
         config = read_config(options.config)
     if is_orbax(source):
         arrays = read_orbax_pair(source, config)
-        params = {part: {n: lazy(a) for n, a in own.items()} for part, own in arrays.items()}
+        params = {
+            part: {n: lazy(a) for n, a in part_arrays.items()}
+            for part, part_arrays in arrays.items()
+        }
         return config, params, None, {"format": "orbax", "folder": source.name}
     facts = {"format": "own", "file": source.name}
     return config, read_own_pair(source, config, options.map_file), None, facts
@@ -138,18 +140,21 @@ def _cast(
         return params
     kind = DTYPES[dtype]
     return {
-        part: {n: t if t.dtype in (kind, np.int32) else t.cast(kind) for n, t in own.items()}
-        for part, own in params.items()
+        part: {n: t if t.dtype in (kind, np.int32) else t.cast(kind) for n, t in tensors.items()}
+        for part, tensors in params.items()
     }
 
 
 def _counted(
     params: Mapping[str, Mapping[str, LazyTensor]], progress: Progress
 ) -> Mapping[str, Mapping[str, LazyTensor]]:
-    """The tensors, each reporting when it was read."""
+    """Returns the tensors, each reporting when it was read."""
     total, done = 2 * sum(map(len, params.values())), iter(range(1, 10**9))
 
     def watched(part: str, name: str, tensor: LazyTensor) -> LazyTensor:
         return tensor.then(lambda: progress(next(done), total, f"{part}.{name}"))
 
-    return {part: {n: watched(part, n, t) for n, t in own.items()} for part, own in params.items()}
+    return {
+        part: {n: watched(part, n, t) for n, t in tensors.items()}
+        for part, tensors in params.items()
+    }

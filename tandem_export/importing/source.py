@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from tandem_export.checkpoint.tensors import listed
+from tandem_export.checkpoint import listed
 from tandem_export.config import DecoderConfig, TandemConfig
 from tandem_export.errors import CheckpointError
 from tandem_export.importing.lazy import LazyTensor
+from tandem_export.jsontypes import JsonObject
 from tandem_export.tokenizer import Text
 
 
@@ -26,23 +26,23 @@ class Source:
     config: DecoderConfig
     tensors: Mapping[str, LazyTensor]
     text: Text | None
-    facts: dict[str, Any]
+    facts: JsonObject
 
 
 def collect(
     config: DecoderConfig,
     table: Mapping[str, str],
-    found: Mapping[str, LazyTensor],
+    available: Mapping[str, LazyTensor],
     where: str,
     *,
     unused: Iterable[str] = (),
 ) -> dict[str, LazyTensor]:
-    """The tensors that `config` asks for, renamed by `table`, matrices transposed.
+    """Returns the tensors that `config` asks for, renamed by `table`, matrices transposed.
 
     Args:
       config: what the source's own configuration says.
       table: this project's name -> the source's, `{j}` for the layer.
-      found: what the source has, matrices `[out, in]`.
+      available: what the source has, matrices `[out, in]`.
       where: the source, for errors.
       unused: tensors of the source that are rightly left out.
 
@@ -51,24 +51,24 @@ def collect(
     """
     from tandem_export.model import shapes  # Imports jax.
 
-    if config.num_layers > len(found):  # Deeper models take long to list.
+    if config.num_layers > len(available):  # Deeper models take long to list.
         raise CheckpointError(
             f"{where}: the configuration has {config.num_layers} layers, for which there must be "
-            f"more tensors. Got: {len(found)} tensors"
+            f"more tensors. Got: {len(available)} tensors"
         )
     alone = TandemConfig(primary=config, drafter=config, kind="independent")
     wanted = {name: _their_name(name, table) for name in shapes(alone, "primary")}
-    left = set(found) - set(wanted.values()) - set(unused)
+    left = set(available) - set(wanted.values()) - set(unused)
     if config.tied_embedding:
         left.discard(table["head.weight"])
-    missing = set(wanted.values()) - set(found)
+    missing = set(wanted.values()) - set(available)
     if missing or left:
         raise CheckpointError(
             f"{where}: its tensors must be those that the configuration asks for in this family. "
             f"Missing: {listed(sorted(missing))}. Not known: {listed(sorted(left))}. "
-            f"Got: {len(found)} tensors"
+            f"Got: {len(available)} tensors"
         )
-    tensors = {ours: _oriented(found[theirs], ours) for ours, theirs in wanted.items()}
+    tensors = {ours: _oriented(available[theirs], ours) for ours, theirs in wanted.items()}
     for ours, shape in shapes(alone, "primary").items():
         if tensors[ours].shape != shape:
             want, got = _shown(shape, ours), _shown(tensors[ours].shape, ours)
@@ -87,7 +87,7 @@ def _their_name(name: str, table: Mapping[str, str]) -> str:
 
 
 def is_matrix(name: str) -> bool:
-    """Whether a tensor is a linear map, which many frameworks have as `[out, in]`."""
+    """Returns whether a tensor is a linear map, which many frameworks have as `[out, in]`."""
     return name.endswith(".weight") and "norm" not in name and name != "embedding.weight"
 
 

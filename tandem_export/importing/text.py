@@ -5,8 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from tandem_export.checkpoint import Vocabulary
-from tandem_export.checkpoint.record import read_text
+from tandem_export.checkpoint import Vocabulary, read_text
 from tandem_export.errors import CheckpointError
 from tandem_export.importing.options import ImportOptions
 from tandem_export.storage import load_tokenizer
@@ -68,7 +67,7 @@ def _read(path: Path) -> Text | None:
 
 
 def vocabulary_of(text: Text) -> Vocabulary:
-    """The vocabulary's size and special tokens."""
+    """Returns the vocabulary's size and special tokens."""
     return Vocabulary(
         size=max(token_texts(text.tokenizer_json)) + 1,
         end_tokens=text.end_tokens,
@@ -78,12 +77,12 @@ def vocabulary_of(text: Text) -> Vocabulary:
 
 def _ends(options: ImportOptions, text: Text) -> tuple[int, ...]:
     tokenizer = load_tokenizer(text.tokenizer_json, error=CheckpointError)
-    found = list(text.end_tokens)
+    end_tokens = list(text.end_tokens)
     for name in options.end_tokens:
         token = int(name) if name.isdigit() else tokenizer.token_to_id(name)
         if token is None:
             raise CheckpointError(f"`end_tokens` must be ids or texts of tokens. Got: {name!r}")
-        found.append(token)
-    if not found:
+        end_tokens.append(token)
+    if not end_tokens:
         raise CheckpointError("no end token came with the tokenizer: pass `end_tokens`")
-    return tuple(dict.fromkeys(found))
+    return tuple(dict.fromkeys(end_tokens))

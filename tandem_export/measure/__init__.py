@@ -1,12 +1,25 @@
 """What a bundle does, measured: its speed, and how well its drafter guesses."""
 
-from tandem_export.measure.process.startup import Startup, measure_startup
-from tandem_export.measure.quality.report import Acceptance, AtBlockLength, Evaluation
-from tandem_export.measure.quality.run import EvaluateOptions, evaluate
-from tandem_export.measure.quality.scores import Means
-from tandem_export.measure.speed.candidates import BenchOptions, Candidate
-from tandem_export.measure.speed.report import Comparison, Measurement, Table
-from tandem_export.measure.speed.run import bench
+from tandem_export.measure.executors import bench_executors
+from tandem_export.measure.process import Startup, measure_startup
+from tandem_export.measure.quality import (
+    Acceptance,
+    AtBlockLength,
+    EvaluateOptions,
+    Evaluation,
+    Means,
+    evaluate,
+)
+from tandem_export.measure.serving import bench_serving
+from tandem_export.measure.speed import (
+    BenchOptions,
+    Candidate,
+    Comparison,
+    Line,
+    Measurement,
+    Table,
+    bench,
+)
 
 __all__ = [
     "Acceptance",
@@ -16,11 +29,14 @@ __all__ = [
     "Comparison",
     "EvaluateOptions",
     "Evaluation",
+    "Line",
     "Means",
     "Measurement",
     "Startup",
     "Table",
     "bench",
+    "bench_executors",
+    "bench_serving",
     "evaluate",
     "measure_startup",
 ]

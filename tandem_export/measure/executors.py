@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from tandem_export.bundle import open_bundle
-from tandem_export.data.prompts import Prompt, encode_prompts
-from tandem_export.measure.process.footprint import ProcessCost, measure_cost
+from tandem_export.data import Prompt, encode_prompts
+from tandem_export.jsontypes import JsonObject
+from tandem_export.measure.process import ProcessCost, measure_cost
 from tandem_export.measure.turns import median_clocks, medians, take_turns
 from tandem_export.progress import Progress, silent
 from tandem_export.runtime import Engine, SamplingParams, load
@@ -52,7 +53,7 @@ class ExecutorComparison:
     lines: tuple[ExecutorLine, ...]
     costs: tuple[ProcessCost, ...]
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """JSON values."""
         return dataclasses.asdict(self)
 

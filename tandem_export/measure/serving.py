@@ -15,14 +15,13 @@ from typing import Any
 import numpy as np
 
 from tandem_export.bundle import Bundle, GraphRecord, open_bundle
-from tandem_export.data.prompts import Prompt, encode_prompts
+from tandem_export.data import Prompt, encode_prompts
 from tandem_export.errors import BundleError
-from tandem_export.measure.process.first_call import measure_first_call
-from tandem_export.measure.process.startup import Startup, measure_startup
+from tandem_export.jsontypes import JsonObject
+from tandem_export.measure.process import Startup, measure_first_call, measure_startup
 from tandem_export.measure.turns import median_clocks
-from tandem_export.serving import LocalModel, Model, connect
-from tandem_export.serving.protocol import warmup_inputs
-from tandem_export.serving.stand_in.server import StandIn
+from tandem_export.serving import LocalModel, Model, connect, warmup_inputs
+from tandem_export.serving.stand_in import StandIn
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,8 +48,8 @@ class ServingCosts:
     first_call_seconds: dict[str, float] | None
     startup: Startup | None
 
-    def to_dict(self) -> dict[str, Any]:
-        """JSON values."""
+    def to_dict(self) -> JsonObject:
+        """Returns JSON values."""
         return dataclasses.asdict(self)
 
 
@@ -106,7 +105,7 @@ def bench_serving(
     )
 
 
-def _seconds(calls: Mapping[str, Callable[[], Any]], repetitions: int) -> dict[str, float]:
+def _seconds(calls: Mapping[str, Callable[[], object]], repetitions: int) -> dict[str, float]:
     return {name: clock.wall for name, clock in median_clocks(calls, repetitions).items()}
 
 
@@ -118,7 +117,7 @@ def _generate(bundle: Bundle) -> GraphRecord:
 
 
 def _generate_inputs(graph: GraphRecord, prompt: tuple[int, ...]) -> dict[str, np.ndarray]:
-    """One greedy answer of full length."""
+    """Returns one greedy answer of full length."""
     inputs = warmup_inputs({spec.name: spec for spec in graph.inputs}, scratch=0)
     count = min(len(prompt), graph.width or 0)
     inputs["tokens"][:, :count] = prompt[:count]

@@ -13,17 +13,19 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from tandem_export.model.jitted import jit_static
+
 # A masked score. Finite, so that a row that sees nothing gives numbers and not NaN.
 MASKED = -1e30
-# More bytes of scores do not stay on a TPU's chip beside the weights that stream through it. A
-# prompt then attends in pieces, of no fewer queries than this.
+# More bytes of attention scores no longer fit in a TPU's on-chip memory next to the weights that
+# stream through it: a prompt then attends in pieces of at least `_LEAST_QUERIES` queries.
 _SCORES_AT_ONCE, _LEAST_QUERIES = 32 * 2**20, 64
 
 
 def causal_mask(
     query: Int[Array, "B T"], key: Int[Array, "B S"], window: int | None = None
 ) -> Bool[Array, "B T S"]:
-    """Which key positions a query position may see: not later, and inside `window` if given."""
+    """Returns which keys a query sees: none that is later, and those inside `window` if given."""
     distance = query[:, :, None] - key[:, None, :]
     visible = distance >= 0
     return visible if window is None else visible & (distance < window)
@@ -32,7 +34,7 @@ def causal_mask(
 def two_part_masks(
     start: Int[Array, " B"], T: int, S: int, window: int | None
 ) -> tuple[Bool[Array, "B T S"], Bool[Array, "B T T"]]:
-    """What a block of T tokens at `start` sees of a cache of S positions, and of itself.
+    """Returns what a block of T tokens at `start` sees of a cache of S positions, and of itself.
 
     Of the cache only what lies before the block: its own rows are not written yet.
     """
@@ -50,7 +52,7 @@ def group_queries(q: Float[Array, "B T N H"], num_kv_heads: int) -> Float[Array,
 
 
 def ungroup_queries(x: Float[Array, "B K M H"], T: int) -> Float[Array, "B T N H"]:
-    """The inverse of `group_queries`."""
+    """Returns the inverse of `group_queries`."""
     B, K, M, H = x.shape
     return x.reshape(B, K, M // T, T, H).transpose(0, 3, 1, 2, 4).reshape(B, T, -1, H)
 
@@ -63,7 +65,7 @@ def scores(
     scale: float,
     softcap: float | None,
 ) -> Float[Array, "B K M S"]:
-    """Masked scores in float32."""
+    """Returns masked scores in float32."""
     B, K, M, _ = q.shape
     T, S = mask.shape[1:]
     raw = jnp.einsum("bkmh,bksh->bkms", q, k, preferred_element_type=jnp.float32) * scale
@@ -73,7 +75,7 @@ def scores(
     return jnp.where(mask[:, None, None], raw, MASKED).reshape(B, K, M, S)
 
 
-@functools.partial(jax.jit, static_argnames=("scale", "softcap"))
+@jit_static("scale", "softcap")
 def attend(
     q: Float[Array, "B T N H"],
     parts: list[tuple[Float[Array, "B K _S H"], Float[Array, "B K _S H"], Bool[Array, "B T _S"]]],
@@ -81,7 +83,7 @@ def attend(
     scale: float,
     softcap: float | None = None,
 ) -> Float[Array, "B T N H"]:
-    """Attention over one or several (key, value, mask) parts under one softmax, in q's dtype.
+    """Computes attention over several (key, value, mask) parts under one softmax, in q's dtype.
 
     Each part has its own length S (`_S`: not compared between parts).
     """
@@ -90,9 +92,9 @@ def attend(
     per_head = q.shape[2] // K
 
     def piece(head: int, at: int) -> Array:
-        own = slice(head, head + heads)
-        mine = q[:, at : at + queries, head * per_head : own.stop * per_head]
-        seen = [(k[:, own], v[:, own], mask[:, at : at + queries]) for k, v, mask in parts]
+        chosen = slice(head, head + heads)
+        mine = q[:, at : at + queries, head * per_head : chosen.stop * per_head]
+        seen = [(k[:, chosen], v[:, chosen], mask[:, at : at + queries]) for k, v, mask in parts]
         return _attend(mine, seen, scale=scale, softcap=softcap)
 
     if (heads, queries) == (K, q.shape[1]):
@@ -105,7 +107,7 @@ def attend(
 
 
 def at_once(shape: tuple[int, ...], K: int, S: int) -> tuple[int, int]:
-    """How many of K key/value heads, and of the T queries `[B, T, N, H]`, attend at once to S.
+    """Returns how many of K key/value heads and of T queries `[B, T, N, H]` attend at once to S.
 
     Heads are divided first: a piece of them reads its own part of the cache, while for a second
     piece of queries the TPU compiler writes the cache back. Under an abstract mesh the chips share

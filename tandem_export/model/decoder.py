@@ -13,7 +13,8 @@ a graph and its file.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -21,12 +22,14 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from tandem_export.config import DecoderConfig
+from tandem_export.model.jitted import jit
 from tandem_export.model.layers import FeedForward, Linear, RMSNorm
 from tandem_export.model.rotary import apply_rotary
 
+Kept = TypeVar("Kept")
 KeyValue = tuple[Float[Array, "B K T H"], Float[Array, "B K T H"]]
 # (layer, q [B, T, N, H], (k, v)) -> (attention output [B, T, N, H], what to keep of the layer)
-Attend = Callable[[int, Float[Array, "B T N H"], KeyValue], tuple[Float[Array, "B T N H"], object]]
+Attend = Callable[[int, Float[Array, "B T N H"], KeyValue], tuple[Float[Array, "B T N H"], Kept]]
 
 
 class Attention(nnx.Module):
@@ -50,11 +53,11 @@ class Attention(nnx.Module):
     def query(
         self, h: Float[Array, "M D"], positions: Int[Array, "B T"]
     ) -> Float[Array, "B T N H"]:
-        """Rotated queries of the normed rows `h`, M = B * T."""
+        """Returns rotated queries of the normed rows `h`, M = B * T."""
         return self._rotated(self.q(h), self.q_norm, positions)
 
     def key_value(self, h: Float[Array, "M D"], positions: Int[Array, "B T"]) -> KeyValue:
-        """Rotated keys, and values, of the normed rows `h`, in cache layout `[B, K, T, H]`."""
+        """Computes rotated keys, and values, of normed rows `h`, in cache layout `[B, K, T, H]`."""
         k = self._rotated(self.k(h), self.k_norm, positions)
         v = self.v(h).reshape(*positions.shape, -1, self.head_size)
         return k.transpose(0, 2, 1, 3), v.transpose(0, 2, 1, 3)
@@ -74,25 +77,25 @@ class Layer(nnx.Module):
         self.index = layer
 
     def key_value(self, x: Float[Array, "M D"], positions: Int[Array, "B T"]) -> KeyValue:
-        """Keys and values that this layer makes of input rows `x`."""
+        """Returns keys and values that this layer makes of input rows `x`."""
         return _key_value(self.attention_norm, self.attention, x, positions)
 
     def __call__(
-        self, x: Float[Array, "M D"], positions: Int[Array, "B T"], attend: Attend
-    ) -> tuple[Float[Array, "M D"], object]:
-        """The layer's output rows, and what `attend` kept."""
+        self, x: Float[Array, "M D"], positions: Int[Array, "B T"], attend: Attend[Kept]
+    ) -> tuple[Float[Array, "M D"], Kept]:
+        """Returns the layer's output rows, and what `attend` kept."""
         q, kv = _query_key_value(self.attention_norm, self.attention, x, positions)
         mixed, kept = attend(self.index, q, kv)
         x = _add_attention(x, self.attention.o, mixed, self.attention_post_norm)
         return _add_feed_forward(x, self.ff_norm, self.ff, self.ff_post_norm), kept
 
 
-@jax.jit
+@jit
 def _key_value(norm: RMSNorm, attention: Attention, x: Array, positions: Array) -> KeyValue:
     return attention.key_value(norm(x), positions)
 
 
-@jax.jit
+@jit
 def _query_key_value(
     norm: RMSNorm, attention: Attention, x: Array, positions: Array
 ) -> tuple[Array, KeyValue]:
@@ -100,19 +103,21 @@ def _query_key_value(
     return attention.query(h, positions), attention.key_value(h, positions)
 
 
-@jax.jit
+@jit
 def _add_attention(x: Array, o: Linear, mixed: Array, post_norm: RMSNorm | None) -> Array:
     out = o(mixed.reshape(x.shape[0], -1))
     return x + (out if post_norm is None else post_norm(out))
 
 
-@jax.jit
+@jit
 def _add_feed_forward(x: Array, norm: RMSNorm, ff: FeedForward, post_norm: RMSNorm | None) -> Array:
     out = ff(norm(x))
     return x + (out if post_norm is None else post_norm(out))
 
 
-class Pass(NamedTuple):
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, kw_only=True)
+class Pass(Generic[Kept]):
     """One run of the layers.
 
     Attributes:
@@ -121,7 +126,7 @@ class Pass(NamedTuple):
     """
 
     activations: list[Array]
-    kept: list[object]
+    kept: list[Kept]
 
 
 class Decoder(nnx.Module):
@@ -136,21 +141,24 @@ class Decoder(nnx.Module):
         self.config = config
 
     def embed(self, tokens: Int[Array, "B T"]) -> Float[Array, "M D"]:
-        """Scaled input embedding, rows flattened to M = B * T."""
+        """Returns scaled input embedding, rows flattened to M = B * T."""
         rows = self.embedding.weight[...][tokens.reshape(-1)]
         return rows * jnp.asarray(self.config.embedding_scale, rows.dtype)
 
-    def run(self, tokens: Int[Array, "B T"], positions: Int[Array, "B T"], attend: Attend) -> Pass:
+    def run(
+        self, tokens: Int[Array, "B T"], positions: Int[Array, "B T"], attend: Attend[Kept]
+    ) -> Pass[Kept]:
         """Runs every layer."""
-        activations, kept = [self.embed(tokens)], []
+        activations: list[Array] = [self.embed(tokens)]
+        kept: list[Kept] = []
         for layer in self.layers:
             x, keep = layer(activations[-1], positions, attend)
             activations.append(x)
             kept.append(keep)
-        return Pass(activations, kept)
+        return Pass(activations=activations, kept=kept)
 
     def logits(self, x: Float[Array, "*M D"]) -> Float[Array, "*M V"]:
-        """Final norm, output head and soft-cap; float32."""
+        """Returns final norm, output head and soft-cap; float32."""
         h = self.final_norm(x)
         raw = h @ self.embedding.weight[...].T if self.head is None else self.head(h)
         raw = raw.astype(jnp.float32)

@@ -12,6 +12,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from tandem_export.config import DecoderConfig
+from tandem_export.model.jitted import jit
 
 
 class Linear(nnx.Module):
@@ -41,7 +42,7 @@ class RMSNorm(nnx.Module):
         return rms_norm(x, weight + 1.0 if self.plus_one else weight, self.eps)
 
 
-@jax.jit
+@jit
 def rms_norm(
     x: Float[Array, "*M D"], gain: Float[Array, " D"], eps: float | Float[Array, ""]
 ) -> Float[Array, "*M D"]:
@@ -69,7 +70,7 @@ class FeedForward(nnx.Module):
         return self.down(gate * self.up(x))
 
 
-@jax.jit
+@jit
 def gelu_tanh(x: Float[Array, "*M F"]) -> Float[Array, "*M F"]:
-    """GELU in its tanh form."""
+    """Computes GELU in its tanh form."""
     return jax.nn.gelu(x, approximate=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cache
-from typing import Any
+from typing import Any, Literal, overload
 
 import jax
 from flax import nnx
@@ -20,6 +20,8 @@ from tandem_export.model.drafter import Drafter
 from tandem_export.model.quantized import joined
 from tandem_export.model.router import Router
 
+# What flax names a variable by.
+Path = tuple[Any, ...]
 Params = dict[str, Any]
 PARTS = ("primary", "drafter", "router")
 
@@ -32,29 +34,29 @@ def _make(config: TandemConfig, part: str) -> Callable[[nnx.Rngs], nnx.Module]:
     return lambda rngs: Router(config, rngs=rngs)
 
 
-def _name(path: tuple[Any, ...]) -> str:
+def _name(path: Path) -> str:
     return ".".join(str(piece) for piece in path)
 
 
 @cache
-def _abstract(config: TandemConfig, part: str) -> tuple[Any, dict[str, tuple[Any, Any]]]:
+def _abstract(config: TandemConfig, part: str) -> tuple[Any, dict[str, tuple[Path, Any]]]:
     module = nnx.eval_shape(lambda: _make(config, part)(nnx.Rngs(0)))
     graph, state = nnx.split(module)
     return graph, {_name(path): (path, leaf) for path, leaf in nnx.to_flat_state(state)}
 
 
 def has_part(config: TandemConfig, part: str) -> bool:
-    """Whether the pair has this part (a router is optional)."""
+    """Returns whether the pair has this part (a router is optional)."""
     return part != "router" or config.router is not None
 
 
 def shapes(config: TandemConfig, part: str) -> dict[str, tuple[int, ...]]:
-    """The names and shapes of a part's tensors."""
+    """Returns the names and shapes of a part's tensors."""
     return {name: leaf.shape for name, leaf in abstract(config, part).items()}
 
 
 def abstract(config: TandemConfig, part: str) -> dict[str, jax.ShapeDtypeStruct]:
-    """The names, shapes and dtypes of a part's tensors: float32, or int32 where they are ids."""
+    """Returns names, shapes and dtypes of a part's tensors: float32, or int32 for ids."""
     return {
         name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype)
         for name, (_, leaf) in sorted(_abstract(config, part)[1].items())
@@ -62,13 +64,31 @@ def abstract(config: TandemConfig, part: str) -> dict[str, jax.ShapeDtypeStruct]
 
 
 def initialise(config: TandemConfig, part: str, seed: int) -> Params:
-    """Random float32 parameters of one part."""
+    """Returns random float32 parameters of one part."""
     state = nnx.state(_make(config, part)(nnx.Rngs(seed)))
     return {_name(path): leaf[...] for path, leaf in nnx.to_flat_state(state)}
 
 
-def bind(config: TandemConfig, part: str, params: Mapping[str, jax.Array]) -> Any:
-    """The module `part` over `params` (a `Decoder`, `Drafter` or `Router`); int8 ones too.
+@overload
+def bind(
+    config: TandemConfig, part: Literal["primary"], params: Mapping[str, jax.Array]
+) -> Decoder: ...
+@overload
+def bind(
+    config: TandemConfig, part: Literal["drafter"], params: Mapping[str, jax.Array]
+) -> Drafter: ...
+@overload
+def bind(
+    config: TandemConfig, part: Literal["router"], params: Mapping[str, jax.Array]
+) -> Router: ...
+@overload
+def bind(
+    config: TandemConfig, part: str, params: Mapping[str, jax.Array]
+) -> Decoder | Drafter | Router: ...
+def bind(
+    config: TandemConfig, part: str, params: Mapping[str, jax.Array]
+) -> Decoder | Drafter | Router:
+    """Returns the module `part` over `params` (a `Decoder`, `Drafter` or `Router`); int8 ones too.
 
     Raises:
       CheckpointError: the names of `params` are not those of the part.

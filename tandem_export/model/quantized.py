@@ -18,6 +18,8 @@ import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
 
+from tandem_export.model.jitted import jit
+
 _MOST = 127
 
 
@@ -46,7 +48,7 @@ class Int8:
         return Int8(self.values.T, self.scale.T)
 
 
-@jax.jit
+@jit
 def int8_product(x: jax.Array, values: jax.Array, scale: jax.Array) -> jax.Array:
     """Multiplies x `[*M, I]` with int8 values `[I, O]`, then columns with their scale `[O]`."""
     wide = values.astype(x.dtype)
@@ -54,34 +56,34 @@ def int8_product(x: jax.Array, values: jax.Array, scale: jax.Array) -> jax.Array
 
 
 def scale_name(name: str) -> str:
-    """The companion of `X.weight`: `X.scale`."""
+    """Returns the companion of `X.weight`: `X.scale`."""
     return name.removesuffix("weight") + "scale"
 
 
 def is_quantized(name: str, shape: tuple[int, ...]) -> bool:
-    """Whether the tensor of a primary or drafter is stored as int8: every matrix `X.weight`."""
+    """Returns whether a tensor of primary or drafter is stored as int8: every matrix `X.weight`."""
     return name.endswith(".weight") and len(shape) == 2
 
 
 def scale_shape(name: str, shape: tuple[int, ...]) -> tuple[int, int]:
-    """One scale for each row of a token table, for each column of any other matrix."""
+    """Returns one scale for each row of a token table, for each column of any other matrix."""
     return (shape[0], 1) if name.endswith("embedding.weight") else (1, shape[1])
 
 
 def quantize(params: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The tensors of a primary or drafter with every matrix as int8 and its scale.
+    """Returns the tensors of a primary or drafter with every matrix as int8 and its scale.
 
     w = scale * q, |q| <= 127, scale = max |w| / 127 of the channel, rounded to bfloat16 before w is
     divided by it: a bundle of either dtype then holds the very scale that q was made for. A channel
     of zeros has scale 1.
     """
-    made: dict[str, np.ndarray] = {}
+    stored: dict[str, np.ndarray] = {}
     for name, tensor in params.items():
         if is_quantized(name, tensor.shape):
-            made[name], made[scale_name(name)] = _quantized(name, tensor)
+            stored[name], stored[scale_name(name)] = _quantized(name, tensor)
         else:
-            made[name] = tensor
-    return made
+            stored[name] = tensor
+    return stored
 
 
 def _quantized(name: str, tensor: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -95,20 +97,20 @@ def _quantized(name: str, tensor: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def quantized_shapes(
     leaves: Mapping[str, jax.ShapeDtypeStruct],
 ) -> dict[str, jax.ShapeDtypeStruct]:
-    """What `quantize` makes of tensors of these shapes; scales have the weight's float dtype."""
-    made: dict[str, jax.ShapeDtypeStruct] = {}
+    """Returns what `quantize` makes of tensors of these shapes; scales have the weight's dtype."""
+    stored: dict[str, jax.ShapeDtypeStruct] = {}
     for name, leaf in leaves.items():
-        made[name] = leaf
+        stored[name] = leaf
         if is_quantized(name, leaf.shape):
-            made[name] = jax.ShapeDtypeStruct(leaf.shape, jnp.int8)
+            stored[name] = jax.ShapeDtypeStruct(leaf.shape, jnp.int8)
             shape = scale_shape(name, leaf.shape)
-            made[scale_name(name)] = jax.ShapeDtypeStruct(shape, leaf.dtype)
-    return made
+            stored[scale_name(name)] = jax.ShapeDtypeStruct(shape, leaf.dtype)
+    return stored
 
 
 def joined(params: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters with every int8 matrix and its scale as one `Int8`; others as they are."""
+    """Returns the parameters; each int8 matrix and its scale become one `Int8`."""
     stored = [name for name, value in params.items() if value.dtype == jnp.int8]
     pairs = {name: scale_name(name) for name in stored if scale_name(name) in params}
-    kept = {name: value for name, value in params.items() if name not in pairs.values()}
-    return kept | {name: Int8(params[name], params[scale]) for name, scale in pairs.items()}
+    others = {name: value for name, value in params.items() if name not in pairs.values()}
+    return others | {name: Int8(params[name], params[scale]) for name, scale in pairs.items()}

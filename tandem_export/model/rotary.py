@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
 from tandem_export.config import DecoderConfig, RopeConfig
+from tandem_export.model.jitted import jit
 
 
 def inverse_frequencies(size: int, config: RopeConfig, *, local: bool) -> np.ndarray:
-    """Radians per position for each of the `size` / 2 pairs that are rotated, float32.
+    """Returns radians per position for each of the `size` / 2 pairs that are rotated, float32.
 
     A local layer with its own theta is never scaled (Gemma 3). `dynamic` frequencies are those of
     positions within the original ones.
@@ -26,10 +26,10 @@ def inverse_frequencies(size: int, config: RopeConfig, *, local: bool) -> np.nda
         return freq.astype(np.float32)
     if config.scaling == "linear":
         return (freq / config.factor).astype(np.float32)
-    kept = (
+    interpolated = (
         _share_of_yarn(size, config) if config.scaling == "yarn" else _share_of_llama3(freq, config)
     )
-    return (freq * (kept + (1 - kept) / config.factor)).astype(np.float32)
+    return (freq * (interpolated + (1 - interpolated) / config.factor)).astype(np.float32)
 
 
 def _share_of_llama3(freq: np.ndarray, config: RopeConfig) -> np.ndarray:
@@ -100,7 +100,7 @@ def rotate_dynamic(
     return rotate_by_angle(x, (length - 1) * freq[None, None, None, :] * shrink)
 
 
-@jax.jit
+@jit
 def rotate_by_angle(
     x: Float[Array, "B T N H"], angle: Float[Array, "B T 1 _half"]
 ) -> Float[Array, "B T N H"]:

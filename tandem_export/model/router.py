@@ -18,7 +18,7 @@ def router_features(
     top_k: int,
     rows: Int[Array, " V"] | None = None,
 ) -> Float[Array, "B E"]:
-    """Entropy (nats), top-k probabilities and the embeddings of those tokens, E = 1 + k + k * D.
+    """Returns entropy (nats), top-k probabilities and embeddings of those tokens, E = 1 + k + k D.
 
     `logits` are the drafter's own at temperature 1, whatever the request samples with: the router
     was trained on them. `rows` are the drafter's `vocabulary.rows`, if it has them.
@@ -50,7 +50,7 @@ class Router(nnx.Module):
         embedding: Float[Array, "V_drafter D"] | Int8,
         rows: Int[Array, " V"] | None = None,
     ) -> Float[Array, " B"]:
-        """The acceptance logit; the sigmoid of it is the prediction."""
+        """Returns the acceptance logit; the sigmoid of it is the prediction."""
         x = router_features(drafter_logits, embedding, self.top_k, rows)
         x = x.astype(self.hidden.weight[...].dtype)
         return self.out(gelu_tanh(self.hidden(x)))[:, 0].astype(jnp.float32)
@@ -61,5 +61,5 @@ class Router(nnx.Module):
         embedding: Float[Array, "V_drafter D"] | Int8,
         rows: Int[Array, " V"] | None = None,
     ) -> Float[Array, " B"]:
-        """Predicted probability that the primary accepts a token of this distribution."""
+        """Returns predicted probability that the primary accepts a token of this distribution."""
         return jax.nn.sigmoid(self.logit(drafter_logits, embedding, rows))

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, Int
 from tandem_export.model.attention import MASKED
 
 
-class Vocabulary(nnx.Module):
+class VocabularyMap(nnx.Module):
     """For each token of the primary, the drafter's row for it.
 
     `rows` is `[V]` int32, V the primary's vocabulary. A token that the drafter can draft has its
@@ -24,12 +24,12 @@ class Vocabulary(nnx.Module):
         self.rows = nnx.Param(jnp.where(known < drafter_size, known, ~0))
 
     def row_of(self, tokens: Int[Array, "*T"]) -> Int[Array, "*T"]:
-        """The drafter's embedding rows of the primary's token ids."""
+        """Returns the drafter's embedding rows of the primary's token ids."""
         rows = self.rows[...][tokens]
         return jnp.where(rows >= 0, rows, -1 - rows)
 
     def spread(self, logits: Float[Array, "M V_drafter"]) -> Float[Array, "M V"]:
-        """Logits over the primary's vocabulary; probability zero for what the drafter lacks.
+        """Returns logits over the primary's vocabulary; tokens that the drafter lacks have none.
 
         Masked with a large finite number: an entropy over -inf would be NaN.
         """

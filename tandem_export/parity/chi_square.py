@@ -54,7 +54,7 @@ def fit(counts: np.ndarray, probabilities: np.ndarray) -> GoodnessOfFit:
 
 
 def _pool(observed: np.ndarray, expected: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Bins of at least 5 expected: outcomes are gathered until there are as many.
+    """Gathers outcomes until each bin has at least 5 expected.
 
     expected 50 30 8 4 3 3 2:  50 | 30 | 8 | 4 + 3 | 3 + 2, and 5 is enough
     expected 50 30 8 4 3 3 1:  50 | 30 | 8 | 4 + 3 + 3 + 1, the rest joins the last bin
@@ -72,7 +72,7 @@ def _pool(observed: np.ndarray, expected: np.ndarray) -> tuple[np.ndarray, np.nd
 
 
 def survival(statistic: float, freedom: int) -> float:
-    """P(chi-square with `freedom` degrees > statistic): the regularized upper incomplete gamma.
+    """Returns P(chi-square with `freedom` degrees > statistic), the upper incomplete gamma.
 
     Series below a + 1, continued fraction (modified Lentz) above: Numerical Recipes, section 6.2.
     """

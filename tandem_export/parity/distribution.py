@@ -23,8 +23,8 @@ def check_distribution(subject: Subject, gamma: int, prompts: Prompts, *, sample
     counts come from the softmax, in float64, of the primary's logits at the same width. Where even
     that one is too narrow for the test, the check's `passed` is None.
     """
-    asked = requests(len(prompts), "primary", gamma, GREEDY, max_new_tokens=1)
-    logits = [trace.values[0] for trace in subject.run("steps", prompts, asked)]
+    params = requests(len(prompts), "primary", gamma, GREEDY, max_new_tokens=1)
+    logits = [trace.values[0] for trace in subject.run("steps", prompts, params)]
     spread = [_softmax(row) for row in logits]
     pick = int(np.argmax([_entropy(p) for p in spread]))
     counts, accepted = _draw(subject, gamma, prompts[pick], len(spread[pick]), samples)

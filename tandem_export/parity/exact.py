@@ -27,9 +27,9 @@ def check_exact(
     *,
     max_new_tokens: int,
 ) -> Iterator[Check]:
-    """One gamma and one batch; the first of `subjects` gives the reference, all are compared.
+    """Checks one gamma and batch; the first of `subjects` is what all are compared with.
 
-    The primary alone is the same graph with one real token per call and padding behind it.
+    The primary alone is the same graph with one real token per call and padding after it.
     """
     ask = partial(
         requests, len(prompts), gamma=gamma, sampling=sampling, max_new_tokens=max_new_tokens
@@ -44,9 +44,9 @@ def check_exact(
         for mode in drafting_modes(subject.limits, gamma):
             for driver, reference in alone.items():
                 claim = f"{sampling.name}, {subject.name}, {DRIVERS[driver]}: tokens and "
-                own = subject.run(driver, prompts, ask(mode))
+                traces = subject.run(driver, prompts, ask(mode))
                 case = _case(subject, gamma, mode)
-                yield _check(claim + _VALUES[driver], reference, own, case, values=True)
+                yield _check(claim + _VALUES[driver], reference, traces, case, values=True)
 
 
 def _case(subject: Subject, gamma: int, mode: str) -> str:
@@ -54,14 +54,14 @@ def _case(subject: Subject, gamma: int, mode: str) -> str:
 
 
 def _check(
-    claim: str, reference: list[Trace], own: list[Trace], case: str, *, values: bool
+    claim: str, reference: list[Trace], traces: list[Trace], case: str, *, values: bool
 ) -> Check:
-    found = differences(reference, own, case, values=values)
+    divergences = differences(reference, traces, case, values=values)
     return Check(
         level="P0",
         claim=claim,
-        cases=len(own),
-        tokens=sum(len(trace.tokens) for trace in own),
-        passed=not found,
-        divergences=tuple(found),
+        cases=len(traces),
+        tokens=sum(len(trace.tokens) for trace in traces),
+        passed=not divergences,
+        divergences=tuple(divergences),
     )

@@ -15,9 +15,9 @@ NEAR_TIE = {"float32": 1e-3, "bfloat16": 0.125}
 
 
 def primary_alone(subject: Subject, prompts: Prompts, max_new_tokens: int) -> list[Trace]:
-    """The reference: the primary stepped at width 1."""
-    asked = requests(len(prompts), "primary", None, GREEDY, max_new_tokens=max_new_tokens)
-    return subject.run("steps", prompts, asked)
+    """Returns the reference: the primary stepped at width 1."""
+    params = requests(len(prompts), "primary", None, GREEDY, max_new_tokens=max_new_tokens)
+    return subject.run("steps", prompts, params)
 
 
 def check_numeric(
@@ -29,22 +29,22 @@ def check_numeric(
     dtype: str,
     max_new_tokens: int,
 ) -> Iterator[Check]:
-    """One gamma and one batch. After its first divergence an answer is not compared further."""
+    """Checks one gamma and batch. After its first divergence an answer is not compared further."""
     tolerance = NEAR_TIE[dtype]
     for subject in subjects:
         for mode in drafting_modes(subject.limits, gamma):
-            asked = requests(len(prompts), mode, gamma, GREEDY, max_new_tokens=max_new_tokens)
+            params = requests(len(prompts), mode, gamma, GREEDY, max_new_tokens=max_new_tokens)
             for driver in subject.drivers:
-                own = subject.run(driver, prompts, asked)
+                traces = subject.run(driver, prompts, params)
                 case = f"batch {subject.limits.batch}, gamma {gamma}, {mode}, {subject.name}"
-                found = differences(reference, own, case, values=False)
-                margins = [d.margin for d in found if d.margin is not None]
+                divergences = differences(reference, traces, case, values=False)
+                margins = [d.margin for d in divergences if d.margin is not None]
                 yield Check(
                     level="P1",
                     claim=f"greedy, {subject.name}, {DRIVERS[driver]}: tokens, "
                     f"up to margin {tolerance}",
-                    cases=len(own),
-                    tokens=sum(len(trace.tokens) for trace in own),
+                    cases=len(traces),
+                    tokens=sum(len(trace.tokens) for trace in traces),
                     passed=all(margin <= tolerance for margin in margins),
-                    divergences=tuple(found),
+                    divergences=tuple(divergences),
                 )

@@ -91,7 +91,7 @@ class Recorder:
         self._starts[request] = start
 
     def take(self) -> list[np.ndarray]:
-        """Logits `[n, V]` float32 per request, in order, since the last call.
+        """Returns logits `[n, V]` float32 per request, in order, since the last call.
 
         The last block is whole: n may be more than the tokens that were committed.
         """

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
+from tandem_export.jsontypes import JsonObject
 from tandem_export.parity.trace import Divergence
 
 
@@ -57,8 +57,8 @@ class Report:
         """Whether every check that was made passed."""
         return all(check.passed for check in self.checks if check.passed is not None)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values, `passed` included."""
+    def to_dict(self) -> JsonObject:
+        """Returns plain JSON values, `passed` included."""
         return dataclasses.asdict(self) | {"passed": self.passed}
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tandem_export.runtime import Limits, SamplingParams
-from tandem_export.runtime.request.params import Mode
+from tandem_export.runtime import Limits, Mode, SamplingParams
 
 _TAUS = (0.2, 0.5, 0.8)
 
@@ -26,7 +25,7 @@ GUMBEL = Sampling(name="sampled under gumbel", temperature=1.0, seed=1000)
 def requests(
     count: int, mode: Mode, gamma: int | None, sampling: Sampling, *, max_new_tokens: int
 ) -> list[SamplingParams]:
-    """One request a prompt; lengths and router thresholds differ, so that rows get out of step."""
+    """Returns a request for each prompt; lengths and router thresholds differ."""
     return [
         SamplingParams(
             max_new_tokens=max(1, max_new_tokens - i % 3),
@@ -44,6 +43,6 @@ def requests(
 
 
 def drafting_modes(limits: Limits, gamma: int) -> tuple[Mode, ...]:
-    """The modes that draft and verify at this gamma."""
+    """Returns the modes that draft and verify at this gamma."""
     routed = gamma in limits.gammas.get("round_router", ())
     return ("speed", "router") if routed else ("speed",)

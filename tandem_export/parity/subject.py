@@ -61,7 +61,7 @@ class Subject:
         return results
 
     def run(self, driver: str, prompts: Prompts, params: Sequence[SamplingParams]) -> list[Trace]:
-        """One trace a prompt: with logits where single steps made it, else with log-probabilities.
+        """Returns a trace for each prompt, with logits from single steps, else log-probabilities.
 
         `params` ask for `logprobs`, one sample each, all of one mode and gamma.
         """
@@ -69,14 +69,14 @@ class Subject:
         logits = self._recorder.take()
         if driver == "steps":
             pairs = zip(results, logits, strict=True)
-            return [Trace(tokens=r.tokens, values=own[: len(r.tokens)]) for r, own in pairs]
+            return [Trace(tokens=r.tokens, values=rows[: len(r.tokens)]) for r, rows in pairs]
         return [
             Trace(tokens=r.tokens, values=np.array(r.logprobs or (), np.float32)) for r in results
         ]
 
 
 def with_random_drafter(bundle: Bundle, seed: int = 0) -> Bundle:
-    """`bundle` with noise for a drafter, of each tensor's own spread: the same graphs run it."""
+    """Returns `bundle` with noise as its drafter's tensors, of each one's own spread."""
     rng = np.random.default_rng(seed)
     drafter = {name: t for name, t in bundle.weights().items() if name.startswith("drafter.")}
     noise = {name: _noise(rng, tensor) for name, tensor in drafter.items()}

@@ -15,7 +15,7 @@ class Trace:
 
     Attributes:
       tokens: n ids.
-      values: float32, what stands behind each token: the primary's logits `[n, V]` of single steps,
+      values: float32, what tokens were chosen from: the primary's logits `[n, V]` of single steps,
         or the log-probabilities `[n]` (nats) of fused rounds.
     """
 
@@ -25,7 +25,7 @@ class Trace:
 
 @dataclass(frozen=True, kw_only=True)
 class Divergence:
-    """The first difference of one answer to its reference.
+    """Returns each answer's first difference, if any; `values`: the bits of numbers count too.
 
     Attributes:
       case: which graphs, mode and drafter.
@@ -50,38 +50,38 @@ class Divergence:
 def differences(
     reference: Sequence[Trace], got: Sequence[Trace], case: str, *, values: bool
 ) -> list[Divergence]:
-    """The first difference of each answer, if it has one; with `values`, their bits count too."""
+    """Returns each answer's first difference, if any; `values`: the bits of numbers count too."""
     pairs = enumerate(zip(reference, got, strict=True))
-    found = [_first(one, other, case, i, values=values) for i, (one, other) in pairs]
-    return [divergence for divergence in found if divergence is not None]
+    firsts = [_first(one, other, case, i, values=values) for i, (one, other) in pairs]
+    return [divergence for divergence in firsts if divergence is not None]
 
 
 def _first(
     reference: Trace, got: Trace, case: str, prompt: int, *, values: bool
 ) -> Divergence | None:
     assert len(reference.tokens) == len(got.tokens), "both were asked for the same length"
-    for place, (want, own) in enumerate(zip(reference.tokens, got.tokens, strict=True)):
-        found = Divergence(case=case, prompt=prompt, place=place, expected=want, got=own)
-        if want != own:
-            return _with_margin(found, reference)
+    for place, (want, token) in enumerate(zip(reference.tokens, got.tokens, strict=True)):
+        divergence = Divergence(case=case, prompt=prompt, place=place, expected=want, got=token)
+        if want != token:
+            return _with_margin(divergence, reference)
         if values and not _same_bits(reference.values[place], got.values[place]):
-            return _with_difference(found, reference, got)
+            return _with_difference(divergence, reference, got)
     return None
 
 
 def _same_bits(one: np.ndarray, other: np.ndarray) -> bool:
-    """Bits, not values: 0.0 and -0.0 differ, a NaN equals itself."""
+    """Compares bits, not values: 0.0 and -0.0 differ, a NaN equals itself."""
     return bool(np.array_equal(np.asarray(one).view(np.uint32), np.asarray(other).view(np.uint32)))
 
 
-def _with_margin(found: Divergence, reference: Trace) -> Divergence:
+def _with_margin(divergence: Divergence, reference: Trace) -> Divergence:
     if reference.values.ndim == 1:
-        return found
-    row = reference.values[found.place]
-    margin = float(row[found.expected] - row[found.got])
-    return dataclasses.replace(found, margin=margin)
+        return divergence
+    row = reference.values[divergence.place]
+    margin = float(row[divergence.expected] - row[divergence.got])
+    return dataclasses.replace(divergence, margin=margin)
 
 
-def _with_difference(found: Divergence, reference: Trace, got: Trace) -> Divergence:
-    gap = np.max(np.abs(reference.values[found.place] - got.values[found.place]))
-    return dataclasses.replace(found, difference=float(gap))
+def _with_difference(divergence: Divergence, reference: Trace, got: Trace) -> Divergence:
+    gap = np.max(np.abs(reference.values[divergence.place] - got.values[divergence.place]))
+    return dataclasses.replace(divergence, difference=float(gap))

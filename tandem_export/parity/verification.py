@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from tandem_export.bundle import Bundle, open_bundle
-from tandem_export.data.prompts import Prompt, encode_prompts
+from tandem_export.data import Prompt, encode_prompts
 from tandem_export.errors import BundleError, ConfigError
 from tandem_export.parity.distribution import check_distribution
 from tandem_export.parity.exact import check_exact
@@ -90,37 +90,42 @@ def verify(
       RequestError: prompts that it cannot serve.
     """
     started = time.perf_counter()
-    asked = options or VerifyOptions()
-    whole = open_bundle(path, allow_expired=asked.allow_expired)
-    checks = tuple(_checks(whole, asked, prompts, progress))
-    bundle = whole.in_form(asked.spec.form)
+    chosen = options or VerifyOptions()
+    full_bundle = open_bundle(path, allow_expired=chosen.allow_expired)
+    checks = tuple(_checks(full_bundle, chosen, prompts, progress))
+    bundle = full_bundle.in_form(chosen.spec.form)
     return Report(
         bundle=bundle.manifest.name,
         parity=_parity(bundle),
         dtype=bundle.manifest.options.dtype,
-        prompts=asked.prompts,
+        prompts=chosen.prompts,
         seconds=time.perf_counter() - started,
         checks=merge(checks),
     )
 
 
 def _parity(bundle: Bundle) -> str:
-    """The weakest level that a graph claims."""
+    """Returns the weakest level that a graph claims."""
     return max(graph.parity for graph in bundle.manifest.graphs)
 
 
 def _checks(
-    whole: Bundle, options: VerifyOptions, prompts: Sequence[Prompt] | None, progress: Progress
+    full_bundle: Bundle,
+    options: VerifyOptions,
+    prompts: Sequence[Prompt] | None,
+    progress: Progress,
 ) -> Iterator[Check]:
-    bundle = whole.in_form(options.spec.form)
+    bundle = full_bundle.in_form(options.spec.form)
     every = [limits_of(bundle, batch) for batch in _batches(bundle, options)]
-    gammas = [_chosen("gamma", options.gamma, set(own.gammas["round"]) - {0}) for own in every]
+    gammas = [
+        _chosen("gamma", options.gamma, set(bucket.gammas["round"]) - {0}) for bucket in every
+    ]
     room = every[0].cache - options.max_new_tokens - max(map(max, gammas))
     ids = encode_prompts(bundle, prompts, count=options.prompts, room=room)
     total, done = sum(map(len, gammas)) + 1, 0
     for limits, own_gammas in zip(every, gammas, strict=True):
         subjects = _subjects(bundle, limits, options)
-        compare = _comparison(whole, subjects, ids, options)
+        compare = _comparison(full_bundle, subjects, ids, options)
         for gamma in own_gammas:
             progress(done, total, f"batch {limits.batch}, gamma {gamma}")
             yield from compare(gamma)
@@ -136,22 +141,25 @@ def _batches(bundle: Bundle, options: VerifyOptions) -> list[int]:
     return _chosen("batch", options.batch, set(batches_of(bundle)))
 
 
-def _chosen(name: str, asked: Sequence[int], have: set[int]) -> list[int]:
+def _chosen(name: str, wanted: Sequence[int], have: set[int]) -> list[int]:
     if not have:
         raise BundleError(
             f"to verify a bundle, its rounds and single steps must be built; it has no {name} "
             "bucket for them. Build it with every graph."
         )
-    unknown = sorted(set(asked) - have)
+    unknown = sorted(set(wanted) - have)
     if unknown:
         rule = f"`{name}` must be from the bundle's buckets {sorted(have)}"
         raise ConfigError(f"{rule}. Got: {unknown[0]}")
-    return sorted(asked or have)
+    return sorted(wanted or have)
 
 
 def _subjects(bundle: Bundle, limits: Limits, options: VerifyOptions) -> list[Subject]:
     both = {"own drafter": bundle, "random drafter": with_random_drafter(bundle)}
-    return [_subject(own, limits, options, name, options.spec) for name, own in both.items()]
+    return [
+        _subject(subject_bundle, limits, options, name, options.spec)
+        for name, subject_bundle in both.items()
+    ]
 
 
 def _subject(
@@ -168,11 +176,11 @@ def _subject(
 
 
 def _comparison(
-    whole: Bundle, subjects: list[Subject], prompts: Prompts, options: VerifyOptions
+    full_bundle: Bundle, subjects: list[Subject], prompts: Prompts, options: VerifyOptions
 ) -> Callable[[int], Iterator[Check]]:
-    """What is compared at one gamma, for the level that the graphs claim."""
+    """Returns what is compared at one gamma, for the level that the graphs claim."""
     longest = options.max_new_tokens
-    bundle = whole.in_form(options.spec.form)
+    bundle = full_bundle.in_form(options.spec.form)
     if _parity(bundle) == "P0" and options.reference is None:
         return lambda gamma: (
             check
@@ -181,7 +189,7 @@ def _comparison(
         )
     other = options.reference_spec
     limits = subjects[0].limits
-    alone = _subject(whole, limits, options, "reference", other) if other else subjects[0]
+    alone = _subject(full_bundle, limits, options, "reference", other) if other else subjects[0]
     reference = primary_alone(alone, prompts, longest)
     dtype = bundle.manifest.options.dtype
     return lambda gamma: check_numeric(

@@ -14,7 +14,7 @@ from tandem_export.runtime.executors import ExecutorSpec, make_executor
 from tandem_export.runtime.request.chat import ChatTemplate
 from tandem_export.runtime.request.params import Mode, SamplingParams
 from tandem_export.runtime.rounds.buckets import batches_of, limits_of
-from tandem_export.serving.client.client import ClientOptions
+from tandem_export.serving import ClientOptions
 from tandem_export.storage import load_tokenizer, read_text
 
 

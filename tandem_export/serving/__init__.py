@@ -1,10 +1,29 @@
 """TensorFlow Serving: what signatures and callers agree on, clients, and a server's files."""
 
-from tandem_export.serving.client.client import Client, ClientOptions, connect
+from tandem_export.serving.client import Client, ClientOptions, connect
+from tandem_export.serving.files import write_serving_files
 from tandem_export.serving.local import LocalModel
-from tandem_export.serving.protocol import Field, Interrupted, Model, NotHeld, Signature
+from tandem_export.serving.protocol import (
+    CLAIM,
+    DEFAULT_SIGNATURE,
+    NO_FREE_SLOT,
+    NOT_HELD,
+    RELEASE,
+    Field,
+    Interrupted,
+    Model,
+    NotHeld,
+    Signature,
+    refusal,
+    warmup_inputs,
+)
 
 __all__ = [
+    "CLAIM",
+    "DEFAULT_SIGNATURE",
+    "NOT_HELD",
+    "NO_FREE_SLOT",
+    "RELEASE",
     "Client",
     "ClientOptions",
     "Field",
@@ -14,4 +33,7 @@ __all__ = [
     "NotHeld",
     "Signature",
     "connect",
+    "refusal",
+    "warmup_inputs",
+    "write_serving_files",
 ]

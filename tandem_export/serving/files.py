@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tandem_export.serving.client.messages import predict_request
-from tandem_export.serving.client.protos import message
+from tandem_export.serving.client import Message, message, predict_request
 from tandem_export.serving.protocol import CLAIM, RELEASE, warmup_inputs
 
 # Where TensorFlow Serving looks for requests to replay before a version gets traffic.
@@ -44,7 +43,7 @@ def write_serving_files(
         (folder / BATCHING).write_text(_batching(batches), "utf-8")
 
 
-def _write_warmup(path: Path, requests: Sequence[Any]) -> None:
+def _write_warmup(path: Path, requests: Sequence[Message]) -> None:
     import tensorflow as tf
 
     path.parent.mkdir(parents=True, exist_ok=True)

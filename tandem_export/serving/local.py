@@ -21,6 +21,9 @@ from tandem_export.serving.protocol import (
     refused,
 )
 
+# The package, and what it makes: it has no types.
+TensorFlow = Any
+
 # TensorFlow reads it once, when XLA compiles for the first time in the process.
 _FLAGS = "TF_XLA_FLAGS"
 _SHOWN = 300
@@ -66,31 +69,32 @@ class LocalModel:
         self.signatures = check_signatures(signatures)
         # What it finds in the graph when it builds the callable are the two others.
         self._refusals = (tf.errors.OpError, ValueError, KeyError)
-        self._calls: dict[str, Any] = {}
+        self._calls: dict[str, TensorFlow] = {}
 
     def call(self, signature: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """See `Model.call`."""
-        own = check_call(self.signatures, signature, inputs)
+        definition = check_call(self.signatures, signature, inputs)
         try:
-            return check_answer(signature, own, self.run(signature, inputs))
+            return check_answer(signature, definition, self.run(signature, inputs))
         except self._refusals as error:
-            found = refused(signature, str(error))
-            if found is None:
+            refusal = refused(signature, str(error))
+            if refusal is None:
                 got = " ".join(str(error).split())[:_SHOWN]
                 raise ServingError(f"{signature}: TensorFlow cannot run it. Got: {got}") from error
-            raise found from None
+            raise refusal from None
 
     def run(self, signature: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """As `call`, without its checks and with TensorFlow's own errors."""
-        own = self.signatures[signature]
-        values = self._callable(signature)(*(inputs[name] for name in sorted(own.inputs)))
-        return dict(zip(sorted(own.outputs), values, strict=True))
+        """Calls a signature without `call`'s checks, and with TensorFlow's own errors."""
+        definition = self.signatures[signature]
+        values = self._callable(signature)(*(inputs[name] for name in sorted(definition.inputs)))
+        return dict(zip(sorted(definition.outputs), values, strict=True))
 
-    def _callable(self, signature: str) -> Any:
+    def _callable(self, signature: str) -> TensorFlow:
         if signature not in self._calls:
-            own = self._definitions[signature]
+            definition = self._definitions[signature]
             feeds, fetches = (
-                [infos[name].name for name in sorted(infos)] for infos in (own.inputs, own.outputs)
+                [infos[name].name for name in sorted(infos)]
+                for infos in (definition.inputs, definition.outputs)
             )
             self._calls[signature] = self._session.make_callable(fetches, feeds)
         return self._calls[signature]
@@ -113,7 +117,7 @@ class LocalModel:
 
 
 @contextmanager
-def _without_deprecations(tf: Any) -> Iterator[None]:
+def _without_deprecations(tf: TensorFlow) -> Iterator[None]:
     logger = tf.get_logger()
     before = logger.level
     logger.setLevel("ERROR")
@@ -141,7 +145,7 @@ def use_compilation_cache(folder: str | Path | None) -> None:
     os.environ[_FLAGS] = f"{flags} {flag}".strip()
 
 
-def _tensorflow() -> Any:
+def _tensorflow() -> TensorFlow:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
         import tensorflow as tf
@@ -151,8 +155,8 @@ def _tensorflow() -> Any:
     return tf
 
 
-def _signature(tf: Any, definition: Any) -> Signature:
-    def fields(infos: Any) -> dict[str, Field]:
+def _signature(tf: TensorFlow, definition: TensorFlow) -> Signature:
+    def fields(infos: TensorFlow) -> dict[str, Field]:
         return {
             name: Field(
                 tuple(dim.size for dim in info.tensor_shape.dim), tf.as_dtype(info.dtype).name

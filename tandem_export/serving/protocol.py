@@ -17,7 +17,7 @@ from tandem_export.errors import RequestError, ServingError
 
 DEFAULT_SIGNATURE = "serving_default"
 CLAIM, RELEASE = "claim", "release"  # the signatures that hand out slots, and free them
-# A refused call answers INVALID_ARGUMENT with the rule, behind this mark.
+# A refused call answers INVALID_ARGUMENT with the rule, after this mark.
 _MARK = "tandem-export: "
 # The one refusal that a session recovers from: the server restarted, or somebody freed the slot.
 NOT_HELD = "`slots` must be held by `owner`; claim slots first, and again after a server restart"
@@ -82,12 +82,12 @@ def is_repeatable(signature: str) -> bool:
 
 
 def refusal(rule: str) -> str:
-    """The fixed beginning of the error text of a broken rule."""
+    """Returns the fixed beginning of the error text of a broken rule."""
     return f"{_MARK}{rule}. Got: "
 
 
 def refused(signature: str, error: str) -> RequestError | None:
-    """The exception of a refused call, from an engine's error text; None for other errors.
+    """Returns the exception of a refused call, from an engine's error text; None for other errors.
 
     TensorFlow wraps the text: `assertion failed: [tandem-export: RULE. Got: 9 (row 0)]`.
     """
@@ -101,7 +101,7 @@ def refused(signature: str, error: str) -> RequestError | None:
 def check_call(
     model: Mapping[str, Signature], signature: str, inputs: Mapping[str, np.ndarray]
 ) -> Signature:
-    """The signature of a call whose inputs have its names, shapes and dtypes.
+    """Returns the signature of a call whose inputs have its names, shapes and dtypes.
 
     Raises:
       RequestError: the first difference.
@@ -109,16 +109,16 @@ def check_call(
     if signature not in model:
         rule = "the served model must have the signature that is called"
         raise RequestError(f"{rule}, one of {sorted(model)}. Got: {signature!r}")
-    own = model[signature]
-    if set(inputs) != set(own.inputs):
-        rule = f"the inputs must be {sorted(own.inputs)}"
+    definition = model[signature]
+    if set(inputs) != set(definition.inputs):
+        rule = f"the inputs must be {sorted(definition.inputs)}"
         raise RequestError(f"{signature}: {rule}. Got: {sorted(inputs)}")
-    for name, field in own.inputs.items():
+    for name, field in definition.inputs.items():
         got = Field(inputs[name].shape, inputs[name].dtype.name)
         if got != field:
             rule = f"`{name}` must be {field.dtype}{list(field.shape)}"
             raise RequestError(f"{signature}: {rule}. Got: {got.dtype}{list(got.shape)}")
-    return own
+    return definition
 
 
 def check_signatures(signatures: dict[str, Signature]) -> dict[str, Signature]:
@@ -128,8 +128,8 @@ def check_signatures(signatures: dict[str, Signature]) -> dict[str, Signature]:
       ServingError: a tensor has another data type than signatures have, or no fixed shape of at
         most `MOST_VALUES` values.
     """
-    for name, own in signatures.items():
-        for tensor, field in (*own.inputs.items(), *own.outputs.items()):
+    for name, definition in signatures.items():
+        for tensor, field in (*definition.inputs.items(), *definition.outputs.items()):
             sized = min(field.shape, default=0) >= 0 and math.prod(field.shape) <= MOST_VALUES
             if field.dtype not in DTYPES or not sized:
                 rule = f"must be one of {list(DTYPES)} with at most {MOST_VALUES} values"
@@ -139,7 +139,7 @@ def check_signatures(signatures: dict[str, Signature]) -> dict[str, Signature]:
 
 
 def check_answer(
-    signature: str, own: Signature, outputs: Mapping[str, np.ndarray]
+    signature: str, definition: Signature, outputs: Mapping[str, np.ndarray]
 ) -> dict[str, np.ndarray]:
     """Returns the outputs of a call in the dtypes of its signature.
 
@@ -147,20 +147,23 @@ def check_answer(
       ServingError: other names or shapes than the signature's, or values that its dtypes cannot
         hold.
     """
-    if set(outputs) != set(own.outputs):
-        rule = f"the answer must have the outputs {sorted(own.outputs)}"
+    if set(outputs) != set(definition.outputs):
+        rule = f"the answer must have the outputs {sorted(definition.outputs)}"
         raise ServingError(f"{signature}: {rule}. Got: {sorted(outputs)}")
-    return {name: _cast(signature, name, outputs[name], own.outputs[name]) for name in own.outputs}
+    return {
+        name: _cast(signature, name, outputs[name], definition.outputs[name])
+        for name in definition.outputs
+    }
 
 
 def _cast(signature: str, name: str, values: np.ndarray, field: Field) -> np.ndarray:
     good = values.shape == field.shape
     if good and values.dtype.name == field.dtype:
         return values
-    whole = field.dtype != "float32"
+    is_integer = field.dtype != "float32"
     if good and values.size:
-        good = values.dtype.kind in ("iu" if whole else "iuf")
-    if good and values.size and whole:
+        good = values.dtype.kind in ("iu" if is_integer else "iuf")
+    if good and values.size and is_integer:
         limits = np.iinfo(field.dtype)
         good = limits.min <= values.min() and values.max() <= limits.max
     if not good:
@@ -172,14 +175,14 @@ def _cast(signature: str, name: str, values: np.ndarray, field: Field) -> np.nda
 
 
 def warmup_inputs(inputs: Mapping[str, Any], scratch: int) -> dict[str, np.ndarray]:
-    """Values that a signature accepts and that change no slot but the scratch one.
+    """Returns values that a signature accepts and that change no slot but the scratch one.
 
     Args:
       inputs: what has `shape` and `dtype`, by name.
       scratch: that slot.
     """
-    made = {name: np.zeros(leaf.shape, leaf.dtype) for name, leaf in inputs.items()}
+    zeros = {name: np.zeros(leaf.shape, leaf.dtype) for name, leaf in inputs.items()}
     fixed: dict[str, float] = {name: row.idle for name, row in SAMPLING_INPUTS.items()}
     fixed |= {"slots": scratch, "target": scratch, "owner": 1}
     fixed |= {"length": 1, "max_new_tokens": 2, "stop_tokens": -1}
-    return {name: np.full_like(a, fixed[name]) if name in fixed else a for name, a in made.items()}
+    return {name: np.full_like(a, fixed[name]) if name in fixed else a for name, a in zeros.items()}

@@ -13,6 +13,7 @@ from tandem_export.storage.files import (
     read_text,
     refuse_pointer,
 )
+from tandem_export.storage.folders import link_tree, replace_folder, staging
 from tandem_export.storage.gguf import GgufHeader, TensorRecord, read_gguf_header
 from tandem_export.storage.json_text import (
     JSON_DEPTH,
@@ -22,9 +23,11 @@ from tandem_export.storage.json_text import (
     read_json_object,
 )
 from tandem_export.storage.links import refuse_links_outside
+from tandem_export.storage.memory import return_free_memory
 from tandem_export.storage.schema import first_breach, make_validator
 from tandem_export.storage.tensors import (
     CODES,
+    HasShape,
     TensorPlace,
     locate_tensors,
     map_tensors,
@@ -44,11 +47,13 @@ __all__ = [
     "TEXT_LIMIT",
     "Fields",
     "GgufHeader",
+    "HasShape",
     "TensorPlace",
     "TensorRecord",
     "encode_text",
     "first_breach",
     "hash_file",
+    "link_tree",
     "load_tokenizer",
     "locate_tensors",
     "make_validator",
@@ -64,5 +69,8 @@ __all__ = [
     "read_text",
     "refuse_links_outside",
     "refuse_pointer",
+    "replace_folder",
+    "return_free_memory",
+    "staging",
     "tokenizer_text",
 ]

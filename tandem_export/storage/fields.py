@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 
 from tandem_export.errors import TandemError
+from tandem_export.jsontypes import Json
 
 _SHOWN = 60
 
@@ -25,19 +25,19 @@ class Fields:
       defaults: key without its prefix -> the value where the file has none.
     """
 
-    values: Mapping[str, Any]
+    values: Mapping[str, Json]
     error: type[TandemError]
     prefix: str = ""
-    defaults: Mapping[str, Any] = field(default_factory=dict)
+    defaults: Mapping[str, Json] = field(default_factory=dict)
 
-    def under(self, prefix: str, defaults: Mapping[str, Any] | None = None) -> Fields:
+    def under(self, prefix: str, defaults: Mapping[str, Json] | None = None) -> Fields:
         """Returns the same values with another prefix and other defaults."""
         return replace(self, prefix=prefix, defaults=defaults or {})
 
     def __contains__(self, key: str) -> bool:
         return self.prefix + key in self.values
 
-    def require(self, key: str, value: Any) -> Any:
+    def require(self, key: str, value: Json) -> Json:
         """Returns `value`, which came from `key`; None is an error that names the key."""
         if value is None:
             raise self.error(f"the setting `{self.prefix}{key}` is missing")
@@ -88,7 +88,7 @@ class Fields:
         ok = isinstance(value, list) and all(isinstance(each, str) for each in value)
         return self._checked(key, value, ok, "a list of texts")
 
-    def numbers(self, key: str, kinds: str) -> list[Any] | None:
+    def numbers(self, key: str, kinds: str) -> list[Json] | None:
         """Returns a list of numbers of the numpy `kinds` (`iu` whole, `f` floating)."""
         value = self._get(key)
         ok = isinstance(value, np.ndarray) and value.dtype.kind in kinds
@@ -96,16 +96,16 @@ class Fields:
         value = self._checked(key, value, ok, rule)
         return None if value is None else value.tolist()
 
-    def _get(self, key: str) -> Any:
+    def _get(self, key: str) -> Json:
         return self.values.get(self.prefix + key, self.defaults.get(key))
 
-    def _checked(self, key: str, value: Any, ok: bool, rule: str) -> Any:
+    def _checked(self, key: str, value: Json, ok: bool, rule: str) -> Json:
         if value is None or ok:
             return value
         raise self.error(f"`{self.prefix}{key}` must be {rule}. Got: {_brief(value)}")
 
 
-def _brief(value: Any) -> str:
+def _brief(value: Json) -> str:
     shown = value[:8] if isinstance(value, (list, np.ndarray)) else value
     text = repr(shown.tolist() if isinstance(shown, np.ndarray) else shown)
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."

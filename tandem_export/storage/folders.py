@@ -21,7 +21,7 @@ _CANNOT = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EBADF, errno.ENOLCK,
 
 @contextmanager
 def staging(path: Path) -> Iterator[Path]:
-    """A new folder beside `path`, locked while this process builds in it.
+    """Yields a new folder beside `path`, locked while this process builds in it.
 
     What is left of the folder when the block ends is removed. So are, at the beginning, the folders
     of builders of `path` that were killed: the system gives up a dead process's lock, and only what
@@ -57,7 +57,7 @@ def replace_folder(new: Path, path: Path) -> None:
 
 
 def _swap(new: Path, path: Path) -> None:
-    """Two renames; meanwhile the old folder is locked, so that nobody takes it for abandoned."""
+    """Replaces a folder by two renames; the old one is locked, so that nobody removes it."""
     old, lock = _sibling(path, "old"), _lock(path, wait=True)
     try:
         path.rename(old)
@@ -91,7 +91,7 @@ def _sibling(path: Path, kind: str) -> Path:
 
 
 def _new_folder(path: Path) -> tuple[Path, int | None]:
-    """A folder and its lock; another builder may remove it between the two, as abandoned."""
+    """Makes a folder with its lock; another builder may remove it between the two, as abandoned."""
     while True:
         folder = _sibling(path, "new")
         folder.mkdir()
@@ -105,7 +105,7 @@ def _new_folder(path: Path) -> tuple[Path, int | None]:
 
 
 def _lock(folder: Path, *, wait: bool = False) -> int | None:
-    """An exclusive lock on `folder`, for `_unlock`; None where there are none.
+    """Returns an exclusive lock on `folder`, for `_unlock`; None where there are none.
 
     Raises:
       BlockingIOError: another process holds it, and `wait` is not set.

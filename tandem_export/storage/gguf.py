@@ -12,11 +12,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from tandem_export.errors import TandemError
+from tandem_export.jsontypes import Json, JsonObject
 from tandem_export.storage.files import open_regular, refuse_pointer
 
 MAGIC = b"GGUF"
@@ -59,7 +59,7 @@ class GgufHeader:
       tensors: in the order of the file, no name twice.
     """
 
-    fields: Mapping[str, Any]
+    fields: Mapping[str, Json]
     tensors: tuple[TensorRecord, ...]
 
 
@@ -107,12 +107,12 @@ class _Cursor:
         self.at += size
         return at
 
-    def number(self, form: str, what: str) -> Any:
+    def number(self, form: str, what: str) -> Json:
         at = self._pass(struct.calcsize(form), what)
         return struct.unpack_from(form, self._data, at)[0]
 
     def count(self, form: str, limit: int, least: int, what: str) -> int:
-        """A count of things of at least `least` bytes each."""
+        """Returns a count of things of at least `least` bytes each."""
         value = self.number(form, what)
         if value > limit or value * least > self.left:
             most = min(limit, self.left // least)
@@ -156,9 +156,9 @@ def _header(cursor: _Cursor) -> GgufHeader:
 
 
 def _unique(
-    cursor: _Cursor, count: int, what: str, read: Callable[[_Cursor, str], Any]
-) -> dict[str, Any]:
-    values: dict[str, Any] = {}
+    cursor: _Cursor, count: int, what: str, read: Callable[[_Cursor, str], Json]
+) -> JsonObject:
+    values: JsonObject = {}
     for _ in range(count):
         name = cursor.text(f"the name of a {what}")
         if name in values:
@@ -171,7 +171,7 @@ def _brief(name: str) -> str:
     return name if len(name) <= 80 else f"{name[:80]}..."
 
 
-def _field(cursor: _Cursor, what: str) -> Any:
+def _field(cursor: _Cursor, what: str) -> Json:
     kind = cursor.number("<I", what)
     if kind == _ARRAY:
         return _items(cursor, what)
@@ -180,7 +180,7 @@ def _field(cursor: _Cursor, what: str) -> Any:
     return _scalar(cursor.array(_dtype(kind, what), 1, what)[0], kind)
 
 
-def _items(cursor: _Cursor, what: str) -> Any:
+def _items(cursor: _Cursor, what: str) -> Json:
     kind = cursor.number("<I", what)
     least = 8 if kind == _STRING else _dtype(kind, f"an item of {what}").itemsize
     count = cursor.count("<Q", ITEMS, least, f"the length of {what}")
@@ -196,7 +196,7 @@ def _dtype(kind: int, what: str) -> np.dtype:
     return _DTYPES[kind]
 
 
-def _scalar(value: Any, kind: int) -> int | float | bool:
+def _scalar(value: Json, kind: int) -> int | float | bool:
     if kind == _BOOL:
         return bool(value)
     # Stored as float32, 1e-06 comes as 9.99999997e-07. The shortest decimal is what was meant.
@@ -214,7 +214,7 @@ def _record(cursor: _Cursor, what: str) -> tuple[tuple[int, ...], int, int]:
     return shape[::-1], kind, cursor.number("<Q", f"the offset of {what}")
 
 
-def _alignment(fields: Mapping[str, Any]) -> int:
+def _alignment(fields: Mapping[str, Json]) -> int:
     value = fields.get("general.alignment", 32)
     if type(value) is not int or value < 1 or value & (value - 1):
         raise _Fault(f"`general.alignment` must be a power of two. Got: {value!r}")

@@ -7,9 +7,10 @@ import math
 import re
 from collections import Counter
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from tandem_export.errors import TandemError
+from tandem_export.jsontypes import Json, JsonObject
 from tandem_export.storage.files import read_bytes
 
 JSON_LIMIT = 64 * 2**20
@@ -26,7 +27,7 @@ _SHOWN = 40
 
 def read_json(
     path: Path, *, error: type[TandemError], limit: int = JSON_LIMIT, lenient: bool = False
-) -> Any:
+) -> Json:
     """Reads a JSON file; see `parse_json`.
 
     Raises:
@@ -38,7 +39,7 @@ def read_json(
 
 def read_json_object(
     path: Path, *, error: type[TandemError], limit: int = JSON_LIMIT, lenient: bool = False
-) -> dict[str, Any]:
+) -> JsonObject:
     """Reads a JSON file that holds an object.
 
     Raises:
@@ -52,7 +53,7 @@ def read_json_object(
 
 def parse_json(
     data: bytes | str, *, name: str, error: type[TandemError], lenient: bool = False
-) -> Any:
+) -> Json:
     """Returns the value of a JSON text.
 
     A byte order mark is passed over. Nothing that is returned is deeper than `JSON_DEPTH`, and each
@@ -71,7 +72,7 @@ def parse_json(
     try:
         raw = data.encode("utf-8") if isinstance(data, str) else data
         _check_depth(raw)
-        hooks: dict[str, Any] = {} if lenient else _STRICT
+        hooks: JsonObject = {} if lenient else _STRICT
         values = json.loads(raw.removeprefix(_BOM).decode("utf-8"), parse_int=_whole, **hooks)
         if _SURROGATE.search(raw):
             _check_texts(values)
@@ -91,7 +92,7 @@ def _check_depth(raw: bytes) -> None:
             raise ValueError(f"lists and objects are more than {JSON_DEPTH} deep")
 
 
-def _check_texts(values: Any) -> None:
+def _check_texts(values: Json) -> None:
     """Refuses half of a surrogate pair, which JSON can write and UTF-8 cannot."""
     try:
         json.dumps(values, ensure_ascii=False).encode("utf-8")
@@ -116,7 +117,7 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _without_doubles(pairs: list[tuple[str, Json]]) -> JsonObject:
     values = dict(pairs)
     if len(values) < len(pairs):
         most, count = Counter(name for name, _ in pairs).most_common(1)[0]
@@ -131,7 +132,7 @@ _STRICT = {
 }
 
 
-def _brief(value: Any) -> str:
+def _brief(value: Json) -> str:
     if isinstance(value, bytes):
         value = value[:_SHOWN].decode("utf-8", "replace")
     text = repr(value[:_SHOWN] if isinstance(value, str) else value)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import islice
-from typing import Any
 
 import jsonschema
 from jsonschema import Draft202012Validator
+from jsonschema.protocols import Validator
 from jsonschema.validators import extend
+
+from tandem_export.jsontypes import Json
 
 _MOST = 100
 
@@ -24,12 +26,12 @@ _Strict = extend(
 )
 
 
-def make_validator(schema: Mapping[str, Any]) -> Any:
+def make_validator(schema: Mapping[str, Json]) -> Validator:
     """Returns a validator of `schema` that checks formats too."""
     return _Strict(schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
 
 
-def first_breach(validator: Any, values: Any) -> jsonschema.ValidationError | None:
+def first_breach(validator: Validator, values: Json) -> jsonschema.ValidationError | None:
     """Returns the breach whose path sorts first, of the first hundred; None without any."""
     breaches = islice(validator.iter_errors(values), _MOST)
     return min(breaches, key=lambda breach: list(map(str, breach.absolute_path)), default=None)

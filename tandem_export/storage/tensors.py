@@ -11,12 +11,13 @@ import os
 from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Protocol, TypeGuard
 
 import ml_dtypes
 import numpy as np
 
 from tandem_export.errors import TandemError
+from tandem_export.jsontypes import Json
 from tandem_export.storage.files import open_regular, refuse_pointer
 from tandem_export.storage.json_text import parse_json
 
@@ -39,6 +40,20 @@ _NAMES = {code: name for name, code in CODES.items()}
 # 100,000 tensors need about 12 MB.
 HEADER_LIMIT = 16 * 2**20
 _RANK, _LARGEST = 32, 2**62
+
+
+class HasShape(Protocol):
+    """An array, or what becomes one when its values are read."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The length of each axis."""
+        ...
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The type of its values."""
+        ...
 
 
 def numpy_dtype(name: str) -> np.dtype:
@@ -110,7 +125,7 @@ def _damaged(name: str, error: type[TandemError], problem: str) -> TandemError:
     return error(f"`{name}`: not a whole safetensors file: {problem}. {hint}")
 
 
-def _place(name: str, entry: Any, data: int) -> TensorPlace:
+def _place(name: str, entry: Json, data: int) -> TensorPlace:
     dtype, shape, span = _fields(name, entry)
     if dtype not in _NAMES:
         raise ValueError(f"tensor {name!r} must be one of {', '.join(_NAMES)}. Got: {dtype}")
@@ -124,7 +139,7 @@ def _place(name: str, entry: Any, data: int) -> TensorPlace:
     return TensorPlace(dtype=kind, shape=tuple(shape), offset=data + start, length=end - start)
 
 
-def _fields(name: str, entry: Any) -> tuple[str, list[int], list[int]]:
+def _fields(name: str, entry: Json) -> tuple[str, list[int], list[int]]:
     values = entry if isinstance(entry, dict) else {}
     dtype, shape, span = (values.get(key) for key in ("dtype", "shape", "data_offsets"))
     if isinstance(dtype, str) and _are_sizes(shape) and _are_sizes(span) and len(span) == 2:
@@ -133,7 +148,7 @@ def _fields(name: str, entry: Any) -> tuple[str, list[int], list[int]]:
     raise ValueError(f"tensor {name!r} must have {rule}. Got: {str(entry)[:80]}")
 
 
-def _are_sizes(values: Any) -> TypeGuard[list[int]]:
+def _are_sizes(values: Json) -> TypeGuard[list[int]]:
     return isinstance(values, list) and all(type(value) is int and value >= 0 for value in values)
 
 

@@ -12,11 +12,11 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
-from typing import Any
 
 from tokenizers import Tokenizer
 
 from tandem_export.errors import TandemError
+from tandem_export.jsontypes import Json, JsonObject
 from tandem_export.storage.json_text import parse_json
 
 # Above every vocabulary in use; arrays with one item a token are made from it.
@@ -106,7 +106,7 @@ def native_errors(what: str, error: type[TandemError]) -> Iterator[None]:
         raise error(f"{what}. Got: a fault in its native code: {problem}") from problem
 
 
-def _check(values: Any) -> None:
+def _check(values: Json) -> None:
     if not isinstance(values, dict):
         raise ValueError("it must hold a JSON object with a `model`")
     _check_model(values.get("model"))
@@ -117,7 +117,7 @@ def _check(values: Any) -> None:
         _check_steps(part, list(_steps(values.get(part))))
 
 
-def _check_model(model: Any) -> None:
+def _check_model(model: Json) -> None:
     if not isinstance(model, dict):
         raise ValueError("it must hold a JSON object with a `model`")
     prefix = model.get("continuing_subword_prefix")
@@ -131,14 +131,14 @@ def _check_model(model: Any) -> None:
         _check_ids(vocabulary.values())
 
 
-def _check_ids(ids: Any) -> None:
+def _check_ids(ids: Json) -> None:
     for token in ids:
         if type(token) is not int or not 0 <= token < _IDS:
             raise ValueError(f"token ids must lie in 0 .. {_IDS - 1}. Got: {str(token)[:40]}")
 
 
-def _steps(part: Any) -> Iterator[dict[str, Any]]:
-    """The steps of a normalizer or decoder, those of sequences in their order."""
+def _steps(part: Json) -> Iterator[JsonObject]:
+    """Yields the steps of a normalizer or decoder, those of sequences in their order."""
     if not isinstance(part, dict):
         return
     inner = part.get("normalizers", part.get("decoders"))
@@ -149,7 +149,7 @@ def _steps(part: Any) -> Iterator[dict[str, Any]]:
         yield part
 
 
-def _check_steps(part: str, steps: list[dict[str, Any]]) -> None:
+def _check_steps(part: str, steps: list[JsonObject]) -> None:
     growth = 1.0
     for step in steps:
         if step.get("type") == "Replace":
@@ -165,8 +165,8 @@ def _check_steps(part: str, steps: list[dict[str, Any]]) -> None:
         )
 
 
-def _growth(part: str, step: dict[str, Any]) -> float:
-    """How many times longer a `Replace` can make a text."""
+def _growth(part: str, step: JsonObject) -> float:
+    """Returns how many times longer a `Replace` can make a text."""
     pattern, content = step.get("pattern"), str(step.get("content", ""))
     if isinstance(pattern, dict) and "String" in pattern:
         if not pattern["String"]:
@@ -175,7 +175,7 @@ def _growth(part: str, step: dict[str, Any]) -> float:
     return float(len(content))  # an expression matches one character at least
 
 
-def _check_charsmap(charsmap: Any) -> None:
+def _check_charsmap(charsmap: Json) -> None:
     """Checks that the table lies in its bytes; a length beyond them aborts the process."""
     try:
         data = base64.b64decode(str(charsmap or ""), validate=True)

@@ -9,17 +9,25 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tandem_export.bundle import Bundle, BundleWriter, TargetFacts, locate_weights, open_bundle
-from tandem_export.bundle.layout import CHAT_TEMPLATE, TOKENIZER
-from tandem_export.bundle.weights import map_weights
+from tandem_export.bundle import (
+    CHAT_TEMPLATE,
+    TOKENIZER,
+    Bundle,
+    BundleWriter,
+    TargetFacts,
+    locate_weights,
+    map_weights,
+    open_bundle,
+)
 from tandem_export.errors import CheckpointError, ConfigError
 from tandem_export.graphs import BuildOptions, Graph, left_out
+from tandem_export.jsontypes import JsonObject
 from tandem_export.model import quantize
 from tandem_export.progress import Progress, silent
 from tandem_export.targets import card
 from tandem_export.targets.context import BuildContext
 from tandem_export.targets.manifest import new_manifest
-from tandem_export.targets.registry import TARGETS, Target
+from tandem_export.targets.registry import TARGETS, AnyTarget
 from tandem_export.targets.validate.finite import check_finite
 
 if TYPE_CHECKING:
@@ -93,14 +101,14 @@ def build(
     return open_bundle(out)
 
 
-def _choose(targets: Sequence[str]) -> dict[str, Target[Any]]:
+def _choose(targets: Sequence[str]) -> dict[str, AnyTarget]:
     unknown = sorted(set(targets) - set(TARGETS))
     if unknown or not targets:
         raise ConfigError(f"`targets` must be some of {sorted(TARGETS)}. Got: {list(targets)}")
     return {name: TARGETS[name] for name in targets}
 
 
-def _choices(chosen: Mapping[str, Target[Any]], given: Mapping[str, Any]) -> dict[str, Any]:
+def _choices(chosen: Mapping[str, AnyTarget], given: Mapping[str, Any]) -> JsonObject:
     """Returns the options of every target, defaults where none are given."""
     unused = sorted(set(given) - set(chosen))
     if unused:
@@ -115,7 +123,7 @@ def _choices(chosen: Mapping[str, Target[Any]], given: Mapping[str, Any]) -> dic
 
 
 def _plan(
-    checkpoint: Checkpoint, options: BuildOptions, chosen: Mapping[str, Target[Any]]
+    checkpoint: Checkpoint, options: BuildOptions, chosen: Mapping[str, AnyTarget]
 ) -> dict[str, tuple[Graph, ...]]:
     """Returns the graphs of every target; targets of one planner share them."""
     left_out(checkpoint.config, options)  # raises where all of a role is

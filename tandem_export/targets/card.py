@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from tandem_export.bundle import Manifest
+from tandem_export.jsontypes import Json
 
 NAME = "README.md"
 _CLAIMS = {
@@ -65,7 +65,7 @@ Its files:
 """
 
 
-def _licence(provenance: Mapping[str, Any]) -> str:
+def _licence(provenance: Mapping[str, Json]) -> str:
     named = [provenance.get(key) for key in ("licence", "license")]
     stated = next((value for value in named if isinstance(value, str)), None)
     if stated is None:
@@ -73,7 +73,7 @@ def _licence(provenance: Mapping[str, Any]) -> str:
     return f"Of the weights, as the checkpoint states it: {stated}."
 
 
-def _acceptance(provenance: Mapping[str, Any]) -> str:
+def _acceptance(provenance: Mapping[str, Json]) -> str:
     """How often drafts are right, if the checkpoint's maker measured it."""
     measures = provenance.get("measures")
     if measures is None:
@@ -87,7 +87,7 @@ def _acceptance(provenance: Mapping[str, Any]) -> str:
     )
 
 
-def _shown(provenance: Mapping[str, Any]) -> str:
+def _shown(provenance: Mapping[str, Json]) -> str:
     text = json.dumps(provenance, indent=1, ensure_ascii=False).replace("```", "'''")
     return text if len(text) <= _MOST else f"{text[:_MOST]}\n... ({len(text)} characters in all)"
 

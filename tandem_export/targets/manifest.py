@@ -7,11 +7,12 @@ import platform
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from importlib import metadata
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tandem_export.bundle import BuildRecord, CheckpointRecord, Manifest, ModelRecord
 from tandem_export.graphs import BuildOptions
-from tandem_export.targets.registry import Target
+from tandem_export.jsontypes import JsonObject
+from tandem_export.targets.registry import AnyTarget
 
 if TYPE_CHECKING:
     from tandem_export.checkpoint import Checkpoint
@@ -20,10 +21,11 @@ _TOOLS = ("jax", "jaxlib", "flax", "numpy", "tandem-export")
 
 
 def new_manifest(
-    checkpoint: Checkpoint, options: BuildOptions, name: str, targets: Sequence[Target[Any]]
+    checkpoint: Checkpoint, options: BuildOptions, name: str, targets: Sequence[AnyTarget]
 ) -> Manifest:
     """Returns the manifest of a bundle that is called `name`, without its graphs and files."""
     now = datetime.now(UTC)
+    record: JsonObject = dataclasses.asdict(options) | {"roles": options.wanted_roles}
     return Manifest(
         name=name,
         created=now.isoformat(timespec="seconds"),
@@ -31,7 +33,7 @@ def new_manifest(
         checkpoint=CheckpointRecord(
             source=dict(checkpoint.source), provenance=dict(checkpoint.provenance)
         ),
-        options=BuildRecord(**dataclasses.asdict(options) | {"roles": options.wanted_roles}),
+        options=BuildRecord(**record),
         versions=_versions(targets),
         not_after=_not_after(now.date(), targets),
     )
@@ -52,7 +54,7 @@ def _model(checkpoint: Checkpoint) -> ModelRecord:
     )
 
 
-def _not_after(today: date, targets: Sequence[Target[Any]]) -> dict[str, str | None]:
+def _not_after(today: date, targets: Sequence[AnyTarget]) -> dict[str, str | None]:
     parts = {part: days for target in targets for part, days in target.lifetime.items()}
     return {
         part: None if days is None else (today + timedelta(days=days)).isoformat()
@@ -60,7 +62,7 @@ def _not_after(today: date, targets: Sequence[Target[Any]]) -> dict[str, str | N
     }
 
 
-def _versions(targets: Sequence[Target[Any]]) -> dict[str, str]:
+def _versions(targets: Sequence[AnyTarget]) -> dict[str, str]:
     tools = [*_TOOLS, *(tool for target in targets for tool in target.tools)]
     return {"python": platform.python_version()} | {tool: _version(tool) for tool in tools}
 

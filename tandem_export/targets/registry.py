@@ -36,7 +36,10 @@ class Target(Generic[TargetOptions]):
     tools: tuple[str, ...] = ()
 
 
-TARGETS: dict[str, Target[Any]] = {
+# Of whatever options it takes.
+AnyTarget = Target[Any]
+
+TARGETS: dict[str, AnyTarget] = {
     "stablehlo": Target(write=build_stablehlo, options=NoneType, lifetime=LIFETIME_DAYS),
     "savedmodel": Target(
         write=build_savedmodel,

@@ -6,9 +6,9 @@ import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tandem_export.errors import CheckpointError
+from tandem_export.jsontypes import Json, JsonObject
 from tandem_export.storage import encode_text, load_tokenizer, parse_json, read_json_object
 
 _CONFIG, _LIST = "tokenizer_config.json", "added_tokens.json"
@@ -28,7 +28,7 @@ class AddedToken:
     flags: frozenset[str]
 
 
-def read_added(folder: Path, settings: Mapping[str, Any]) -> dict[int, AddedToken]:
+def read_added(folder: Path, settings: Mapping[str, Json]) -> dict[int, AddedToken]:
     """Returns id -> token of `added_tokens_decoder` in `settings` and of `added_tokens.json`.
 
     Raises:
@@ -45,14 +45,14 @@ def read_added(folder: Path, settings: Mapping[str, Any]) -> dict[int, AddedToke
     return added
 
 
-def _id(file: str, given: Any) -> int:
+def _id(file: str, given: Json) -> int:
     token = int(given) if isinstance(given, str) and given.isdecimal() else given
     if type(token) is not int or not 0 <= token < _IDS:
         raise CheckpointError(f"`{file}`: ids must lie in 0 .. {_IDS - 1}. Got: {str(given)[:40]}")
     return token
 
 
-def _token(key: str, entry: Any) -> AddedToken:
+def _token(key: str, entry: Json) -> AddedToken:
     text = entry.get("content") if isinstance(entry, dict) else None
     if not isinstance(text, str) or not text:
         raise CheckpointError(
@@ -90,7 +90,7 @@ def with_added(tokenizer_json: str, added: Mapping[int, AddedToken]) -> str:
     return json.dumps(values, ensure_ascii=False)
 
 
-def _entry(token: int, entry: AddedToken) -> dict[str, Any]:
+def _entry(token: int, entry: AddedToken) -> JsonObject:
     flags = {flag: flag in entry.flags for flag in _FLAGS}
     return {"id": token, "content": entry.text, **flags}
 
@@ -139,7 +139,7 @@ def within_rows(tokenizer_json: str, rows: int) -> tuple[str, dict[int, str]]:
     return text, dict(sorted(beyond.items()))
 
 
-def _without(values: dict[str, Any], texts: Collection[str]) -> dict[str, Any]:
+def _without(values: JsonObject, texts: Collection[str]) -> JsonObject:
     added = [entry for entry in values["added_tokens"] if entry["content"] not in texts]
     model = dict(values["model"])
     # A vocabulary may list its added tokens too. No merge makes them: they are cut out before.

@@ -49,18 +49,18 @@ class _Vocabulary:
     kinds: Sequence[int]
 
     def token(self, key: str) -> int | None:
-        """The id under `key`; one that is no token's is none, as in llama.cpp."""
+        """Returns the id under `key`; one that is no token's is none, as in llama.cpp."""
         token = self.fields.integer(key, 0, 2**32 - 1)
         return token if token is not None and token < len(self.texts) else None
 
     def begin(self, default: bool) -> int | None:
-        """The id that goes before every text, or None."""
+        """Returns the id that goes before every text, or None."""
         on = self.fields.flag("add_bos_token")
         return self.token("bos_token_id") if (default if on is None else on) else None
 
 
 def read_gguf_vocabulary(fields: Fields) -> Text:
-    """Tokenizer, end tokens, special tokens and chat template from a GGUF file's metadata.
+    """Reads tokenizer, end tokens, special tokens and chat template from a GGUF file's metadata.
 
     Raises:
       CheckpointError: a kind of vocabulary that cannot be converted; the text lists those that can.
@@ -121,7 +121,7 @@ def _end_tokens(vocabulary: _Vocabulary) -> tuple[int, ...]:
 
 
 def _scored(vocabulary: _Vocabulary) -> str:
-    """A SentencePiece vocabulary. Without scores all are equal, and the leftmost pair merges."""
+    """Makes a SentencePiece vocabulary; without scores all are equal, the leftmost pair merges."""
     fields = vocabulary.fields
     scores = fields.numbers("scores", "iuf")
     scores = [0.0] * len(vocabulary.texts) if scores is None else scores
@@ -140,7 +140,7 @@ def _scored(vocabulary: _Vocabulary) -> str:
 
 
 def _byte_level(vocabulary: _Vocabulary) -> str:
-    """A byte-level BPE with its merges."""
+    """Returns a byte-level BPE with its merges."""
     fields = vocabulary.fields
     name = fields.text("pre")
     if name not in WORD_SPLITS:
@@ -170,7 +170,7 @@ def _byte_level(vocabulary: _Vocabulary) -> str:
 
 
 def _merges(vocabulary: _Vocabulary) -> list[tuple[str, str]]:
-    """The merges that make a token; llama.cpp never applies the others, either."""
+    """Returns the merges that make a token; llama.cpp never applies the others, either."""
     fields, known = vocabulary.fields, set(vocabulary.texts)
     lines = fields.require("merges", fields.texts("merges"))
     pairs = []

@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from tandem_export.checkpoint.record import read_text
+from tandem_export.checkpoint import read_text
 from tandem_export.errors import CheckpointError
+from tandem_export.jsontypes import Json, JsonObject
 from tandem_export.storage import (
     load_tokenizer,
     read_json_object,
@@ -56,7 +56,7 @@ def read_hugging_face(folder: Path) -> Text | None:
     )
 
 
-def _json(path: Path) -> dict[str, Any]:
+def _json(path: Path) -> JsonObject:
     if not path.exists():
         return {}
     return read_json_object(path, error=CheckpointError, lenient=True)
@@ -76,20 +76,20 @@ def _with_added_pieces(pieces: Pieces, added: Mapping[int, AddedToken]) -> Piece
     return dataclasses.replace(pieces, texts=texts, scores=scores, kinds=kinds)
 
 
-def _special(folder: Path, settings: dict[str, Any]) -> dict[str, str]:
-    """The texts of the special tokens that the folder names, by their names in templates."""
+def _special(folder: Path, settings: JsonObject) -> dict[str, str]:
+    """Returns texts of the special tokens that the folder names, by their names in templates."""
     named = _json(folder / "special_tokens_map.json") | settings
     texts = {name: _content(named.get(name)) for name in _SPECIAL}
     return {name: text for name, text in texts.items() if text is not None}
 
 
-def _content(token: Any) -> str | None:
-    """The text of a token, which stands alone or in a record."""
+def _content(token: Json) -> str | None:
+    """Returns the text of a token, which stands alone or in a record."""
     text = token.get("content") if isinstance(token, dict) else token
     return text if isinstance(text, str) else None
 
 
-def _end_tokens(folder: Path, settings: dict[str, Any], tokenizer_json: str) -> tuple[int, ...]:
+def _end_tokens(folder: Path, settings: JsonObject, tokenizer_json: str) -> tuple[int, ...]:
     ids: list[int] = []
     for name in ("generation_config.json", "config.json"):
         value = _json(folder / name).get("eos_token_id")
@@ -104,7 +104,7 @@ def _end_tokens(folder: Path, settings: dict[str, Any], tokenizer_json: str) -> 
     return tuple(dict.fromkeys([*ids, *([] if token is None else [token])]))
 
 
-def _chat_template(folder: Path, settings: dict[str, Any]) -> str | None:
+def _chat_template(folder: Path, settings: JsonObject) -> str | None:
     if (folder / _TEMPLATE).exists():
         return read_text(folder / _TEMPLATE)
     value = settings.get("chat_template")

@@ -52,7 +52,7 @@ class Pieces:
 
 
 def to_tokenizer_json(pieces: Pieces) -> str:
-    """The vocabulary as `tokenizer.json`, ids as they are.
+    """Returns the vocabulary as `tokenizer.json`, ids as they are.
 
     Raises:
       CheckpointError: as `check_texts`.
@@ -108,7 +108,7 @@ def check_texts(texts: Sequence[str]) -> None:
 
 
 def _merges(pieces: Pieces) -> list[tuple[str, str]]:
-    """Every split of every piece into two, best-scored piece first; unused pieces take no part."""
+    """Returns every split of a piece into two, best-scored first; unused pieces are left out."""
     scored = {
         text: score
         for text, score, kind in zip(pieces.texts, pieces.scores, pieces.kinds, strict=True)
@@ -138,7 +138,7 @@ def _decoder(pieces: Pieces) -> decoders.Decoder:
 
 
 def _added(pieces: Pieces) -> list[AddedToken]:
-    """Found in the text before it is split: control pieces (special) and user-defined ones."""
+    """Returns what is found before the text is split: control (special) and user-defined pieces."""
     special = {Kind.CONTROL: True, Kind.UNKNOWN: True, Kind.USER_DEFINED: False}
     return [
         AddedToken(text, special=special[Kind(kind)], normalized=False)

@@ -13,7 +13,7 @@ _LIMIT = 2**26
 
 
 def read_pieces(path: Path, *, add_begin: bool) -> Pieces:
-    """The vocabulary of a BPE model; `add_begin`: its begin token goes before a text.
+    """Returns the vocabulary of a BPE model; `add_begin`: its begin token goes before a text.
 
     Raises:
       CheckpointError: not a SentencePiece model, not BPE, or with a normalisation that is not the
@@ -46,7 +46,7 @@ def read_pieces(path: Path, *, add_begin: bool) -> Pieces:
 
 
 def _token(path: Path, name: str, token: int, count: int) -> int | None:
-    """An id of the trainer's; below 0 there is none."""
+    """Returns an id of the trainer's; below 0 there is none."""
     if token >= count:
         raise CheckpointError(
             f"`{path.name}`: `{name}` must be one of {count} pieces. Got: {token}"

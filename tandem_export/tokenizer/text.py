@@ -28,13 +28,13 @@ class Text:
 
 
 def token_texts(tokenizer_json: str) -> dict[int, str]:
-    """Id -> token, added tokens included."""
+    """Returns the token of each id, added tokens included."""
     tokenizer = load_tokenizer(tokenizer_json, error=CheckpointError)
     return {token: text for text, token in tokenizer.get_vocab(with_added_tokens=True).items()}
 
 
 def begin_token(tokenizer_json: str) -> int | None:
-    """The id that the tokenizer puts before every text, or None."""
+    """Returns the id that the tokenizer puts before every text, or None."""
     tokenizer = load_tokenizer(tokenizer_json, error=CheckpointError)
     bare, full = (
         encode_text(tokenizer, "a", what="the text 'a'", error=CheckpointError, special=on)

@@ -16,7 +16,7 @@ BYTES: dict[str, int] = {"bfloat16": 2, "int8": 1}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Target:
+class Slice:
     """A slice of v5e chips.
 
     Attributes:
@@ -40,7 +40,7 @@ class Target:
     clock: float = 1.5e9
 
     def balance(self, storage: Storage) -> int:
-        """Rows at which a weight's matmul stops being bound by memory: 240 bfloat16, 120 int8.
+        """Returns the rows at which a weight's matmul is no longer bound by memory: 240, 120 int8.
 
         A weight of b bytes is read in b / bandwidth and used in 2 flops a row: rows = flops * b /
         (2 * bandwidth). The weight is widened to bfloat16 in the chip, so int8 halves the bytes and
@@ -49,23 +49,23 @@ class Target:
         return int(self.flops * BYTES[storage] / (2 * self.bandwidth) / 10) * 10
 
 
-TARGETS = {
-    target.name: target
-    for target in (
-        Target(name="v5e-1", topology="v5e:1x1", chips=1),
-        Target(name="v5e-4", topology="v5e:2x2", chips=4),
-        Target(name="v5e-8", topology="v5e:2x4", chips=8),
+SLICES = {
+    each.name: each
+    for each in (
+        Slice(name="v5e-1", topology="v5e:1x1", chips=1),
+        Slice(name="v5e-4", topology="v5e:2x2", chips=4),
+        Slice(name="v5e-8", topology="v5e:2x4", chips=8),
     )
 }
 
 
-def target_named(name: str) -> Target:
-    """The target `name`; `v5e` is one chip.
+def slice_named(name: str) -> Slice:
+    """Returns the slice `name`; `v5e` is one chip.
 
     Raises:
       ConfigError: there is none; the text lists those that exist.
     """
-    found = TARGETS.get("v5e-1" if name == "v5e" else name)
+    found = SLICES.get("v5e-1" if name == "v5e" else name)
     if found is None:
-        raise ConfigError(f"`target` must be one of {['v5e', *TARGETS]}. Got: {name!r}")
+        raise ConfigError(f"`chip` must be one of {['v5e', *SLICES]}. Got: {name!r}")
     return found

@@ -20,7 +20,7 @@ ENVIRONMENT = {
 
 
 def run_without_chips() -> None:
-    """For a program that plans or compiles only; to be called before jax is imported.
+    """Hides chips from a program that only plans or compiles; call it before jax is imported.
 
     jax looks for a TPU wherever libtpu is installed, and libtpu complains on stderr if there is
     none. What the user has set stays.

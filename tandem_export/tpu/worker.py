@@ -15,14 +15,20 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tandem_export.tpu.schedule.hlo import parse
+from tandem_export.jsontypes import JsonObject
+from tandem_export.tpu.schedule import parse
 from tandem_export.tpu.schedule.walk import walk
+
+if TYPE_CHECKING:
+    from jax import export
+    from jax.sharding import Mesh, Sharding
+    from jax.stages import Compiled
 
 
 def devices(topology: str) -> Any:
-    """The abstract chips of a topology such as `v5e:2x2`."""
+    """Returns the abstract chips of a topology such as `v5e:2x2`."""
     from jax.experimental import topologies
 
     # One chip is not a whole host, which the compiler must be told.
@@ -30,7 +36,7 @@ def devices(topology: str) -> Any:
     return topologies.get_topology_desc(platform="tpu", topology_name=topology, **bounds).devices
 
 
-def compile_serialized(data: bytes, topology: str, options: dict[str, str | bool]) -> Any:
+def compile_serialized(data: bytes, topology: str, options: dict[str, str | bool]) -> Compiled:
     """Compiles a serialized export for a topology, its state donated again."""
     import jax
     import numpy as np
@@ -48,16 +54,16 @@ def compile_serialized(data: bytes, topology: str, options: dict[str, str | bool
     return traced.lower(lowering_platforms=("tpu",)).compile(compiler_options=options)
 
 
-def _shardings(exported: Any, mesh: Any) -> list[Any]:
-    """Of each argument; what the export leaves open is on every chip."""
+def _shardings(exported: export.Exported, mesh: Mesh) -> list[Sharding]:
+    """Returns each argument's sharding; what the export leaves open is on every chip."""
     from jax.sharding import NamedSharding, PartitionSpec
 
     given = exported.in_shardings_jax(mesh)
     return [s or NamedSharding(mesh, PartitionSpec()) for s in given]
 
 
-def facts(compiled: Any, loops: int) -> dict[str, Any]:
-    """Memory as the compiler reports it, and what the schedule moves; see `GraphReport`."""
+def facts(compiled: Any, loops: int) -> JsonObject:
+    """Returns memory as the compiler reports it, and what the schedule moves; see `GraphReport`."""
     memory, module = compiled.memory_analysis(), parse(compiled.as_text())
     least, most = (walk(module, loops=loops, branch=side) for side in ("least", "most"))
     return {
@@ -78,7 +84,7 @@ def facts(compiled: Any, loops: int) -> dict[str, Any]:
     }
 
 
-def run(job: dict[str, Any]) -> dict[str, Any]:
+def run(job: JsonObject) -> JsonObject:
     """Compiles `job`; a refusal of the compiler is an answer, `{"error": text}`."""
     import jax
 

@@ -20,7 +20,7 @@ from tandem_export.measure.speed.candidates import FAMILIES
 from tandem_export.runtime.executors import ENGINES, executor_names
 from tandem_export.runtime.request.params import MODES, RULES
 from tandem_export.targets import TARGETS
-from tandem_export.tpu.chips import TARGETS as CHIPS
+from tandem_export.tpu.chips import SLICES as CHIPS
 from tandem_export.tpu.plan import PRESETS
 from tests.cli.test_commands import run
 

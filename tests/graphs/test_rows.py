@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -70,7 +71,9 @@ def test_rows_committed_are_the_written_caches(config, name):
     rows = {key.removeprefix("rows."): row for key, row in got.items() if key.startswith("rows.")}
     assert set(rows) == set(after)
     for key, row in rows.items():
-        np.testing.assert_array_equal(write_rows(state[key], row, inputs["start"]), after[key])
+        np.testing.assert_array_equal(
+            write_rows(jnp.asarray(state[key]), row, jnp.asarray(inputs["start"])), after[key]
+        )
 
 
 def test_the_plan_has_every_bucket_and_no_registers():

@@ -206,10 +206,13 @@ def test_a_chat_template_is_shared_by_a_second_checkpoint(tmp_path: Path) -> Non
         ({"drafter_layers": (0,), "end_tokens": ("w99",)}, r"`end_tokens` .* Got: 'w99'"),
         ({"drafter_layers": (0,), "dtype": "int8"}, r"`dtype` must be one of .* Got: 'int8'"),
         ({"drafter_layers": (0,), "drafter": "x"}, "exclude each other"),
-        ({"drafter_layers": (0,), "layer_map": (1,)}, "`layer_map` is of the projections"),
+        ({"drafter_layers": (0,), "layer_map": (1,)}, "`layer_map` needs `tandem`, the file with"),
         ({"primary": "x.pt"}, r"`x\.pt` holds tensors without .* pass `config`, and `map_file` if"),
         ({"map_file": Path("x")}, r"`map_file` names the tensors of a pair, whose `config`"),
-        ({"config": Path("x"), "drafter": "y"}, r"`config` is of a whole pair, without `drafter`"),
+        (
+            {"config": Path("x"), "drafter": "y"},
+            r"`config` describes a whole pair, so `drafter` must not be given",
+        ),
         ({"config": Path("x.toml")}, r"`x\.toml`: the file cannot be read\. Got: No such file"),
     ],
     ids=[

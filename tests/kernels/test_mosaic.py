@@ -9,9 +9,9 @@ import jax
 from tandem_export.graphs import Graph
 from tandem_export.kernels import ragged_attention
 from tandem_export.targets import export_graph
-from tandem_export.tpu.chips import target_named
+from tandem_export.tpu.chips import slice_named
 from tandem_export.tpu.compile import compile_options
-from tandem_export.tpu.compile.run import Job, compile_jobs
+from tandem_export.tpu.compile.run import CompileJob, compile_jobs
 from tests.kernels.cases import CASES, Case
 
 MORE = [
@@ -59,8 +59,8 @@ def test_every_shape_compiles_for_v5e_without_a_copy_of_a_cache() -> None:
     """Heads that fill no register's lanes too, whose caches lie transposed."""
     cases = [*CASES, *MORE]
     made = export_graph(every_case(cases), "tpu", check_values=False)
-    job = Job(record=made.record, export=made.artifact.jax_export)
-    [report] = compile_jobs([job], compile_options(target_named("v5e"), reuse=False))
+    job = CompileJob(record=made.record, export=made.artifact.jax_export)
+    [report] = compile_jobs([job], compile_options(slice_named("v5e"), reuse=False))
     assert report.error is None
     assert report.kernels == len(cases)
     assert report.cache_copies == 0

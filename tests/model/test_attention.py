@@ -166,7 +166,8 @@ def test_pieces_are_the_whole(K, S, want):
     assert at_once(q.shape, K, S) == want
     got = attend(jnp.array(q), [(jnp.array(k), jnp.array(v), jnp.array(mask))], scale=0.5)
     for at in (0, 137, 138, 183, 184, 275):
-        [row] = attend(q[:, at : at + 1], [(k, v, mask[:, at : at + 1])], scale=0.5)
+        one = [(jnp.array(k), jnp.array(v), jnp.array(mask[:, at : at + 1]))]
+        [row] = attend(jnp.array(q[:, at : at + 1]), one, scale=0.5)
         np.testing.assert_allclose(got[0, at], row[0], atol=1e-6)
 
 

@@ -9,7 +9,7 @@ from flax import nnx
 
 from tandem_export.config import TandemConfig
 from tandem_export.model import abstract, bind, initialise, router_features
-from tandem_export.model.vocabulary import Vocabulary
+from tandem_export.model.vocabulary import VocabularyMap
 from tests.tiny import DRAFTER, INDEPENDENT, LLAMA, TANDEM, random_params
 
 # Of the tokens 0 .. 3 the drafter knows 0 (its row 1) and 2 (its row 0); 1 reads as row 1, 3 as 0.
@@ -17,18 +17,18 @@ ROWS = jnp.array([1, ~1, 0, ~0], jnp.int32)
 
 
 @pytest.fixture
-def vocabulary() -> Vocabulary:
-    module = Vocabulary(4, 2)
+def vocabulary() -> VocabularyMap:
+    module = VocabularyMap(4, 2)
     module.rows = nnx.Param(ROWS)
     return module
 
 
-def test_every_token_has_a_row(vocabulary: Vocabulary) -> None:
+def test_every_token_has_a_row(vocabulary: VocabularyMap) -> None:
     tokens = jnp.array([[0, 1], [2, 3]])
     assert vocabulary.row_of(tokens).tolist() == [[1, 1], [0, 0]]
 
 
-def test_unknown_tokens_have_probability_zero(vocabulary: Vocabulary) -> None:
+def test_unknown_tokens_have_probability_zero(vocabulary: VocabularyMap) -> None:
     spread = vocabulary.spread(jnp.array([[5.0, 7.0]]))
     assert spread[0, [0, 2]].tolist() == [7.0, 5.0]
     assert (jnp.exp(spread - 7.0)[0, [1, 3]] == 0).all()

@@ -51,7 +51,8 @@ def custom_calls(role: str, platforms: Iterable[str]) -> frozenset[str]:
     where = set(platforms)
     empty = role in _ROUNDS and bool(where & {"tpu", "cuda", "rocm"})
     kernel = role in _KERNEL_ROLES and "tpu" in where
-    return (_EMPTY if empty else frozenset()) | (_KERNEL if kernel else frozenset())
+    none = frozenset[str]()
+    return (_EMPTY if empty else none) | (_KERNEL if kernel else none)
 
 
 # TensorFlow: variables, calls of functions, checks of inputs, compiled modules. Not among them:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 
 from tandem_export.bundle.layout import WEIGHTS
@@ -24,7 +24,7 @@ _LEAST = "insert"
 
 
 @contextmanager
-def _naming(what: str) -> Iterator[None]:
+def _naming(what: str) -> Generator[None]:
     try:
         yield
     except ValueError as error:

@@ -154,7 +154,8 @@ def _by_name(nodes: Iterable[Node]) -> dict[str, Node]:
 
 
 def _node(message: Message) -> Node:
-    calls, module, operation = [], None, message.text(_OPERATION)
+    calls: list[str] = []
+    module, operation = None, message.text(_OPERATION)
     for attribute in message.messages(_ATTRIBUTES):
         for value in attribute.messages(_VALUE):
             if value.pieces.get(_PLACEHOLDER):

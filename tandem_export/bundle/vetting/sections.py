@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from tandem_export.bundle.vetting.reading import Malformed, Reader
 
+T = TypeVar("T")
 _MAGIC = b"ML\xefR"
 _PRODUCER = b"StableHLO_v"
 # From 5 on, what an operation is defined by is stored apart from what is noted on it.
@@ -122,7 +124,7 @@ def _signed(source: Reader) -> int:
     return (value >> 1) ^ -(value & 1)
 
 
-def _at(table: tuple, index: int, what: str):
+def _at(table: Sequence[T], index: int, what: str) -> T:
     if index >= len(table):
         raise Malformed(f"{what} {index} must be one of {len(table)}")
     return table[index]
@@ -195,7 +197,7 @@ def _strings(source: Reader) -> tuple[str, ...]:
 
 
 def _dialects(source: Reader, strings: tuple[str, ...]) -> tuple[list[str], tuple[str, ...]]:
-    names = []
+    names: list[str] = []
     for _ in range(varint(source)):
         index, versioned = divmod(varint(source), 2)
         names.append(_at(strings, index, "string"))
@@ -203,9 +205,10 @@ def _dialects(source: Reader, strings: tuple[str, ...]) -> tuple[list[str], tupl
             raise Malformed("a dialect's version must be a section of its own")
     if not set(names) <= set(_NAMES):
         raise Malformed(f"a module's dialects must be among {_NAMES}. Got: {names}")
-    count, operations = varint(source), []
+    count = varint(source)
+    operations: list[str] = []
     while source.left:
-        dialect = _at(tuple(names), varint(source), "dialect")
+        dialect = _at(names, varint(source), "dialect")
         for _ in range(varint(source)):
             name = _at(strings, varint(source) >> 1, "string")
             operations.append(f"{dialect}.{name}")
@@ -217,11 +220,12 @@ def _dialects(source: Reader, strings: tuple[str, ...]) -> tuple[list[str], tupl
 def _values(
     offsets: Reader, values: Reader, dialects: list[str]
 ) -> tuple[tuple[_Value, ...], tuple[_Value, ...]]:
-    counts, at, tables = (varint(offsets), varint(offsets)), values.at, []
+    counts, at = (varint(offsets), varint(offsets)), values.at
+    tables: list[tuple[_Value, ...]] = []
     for count in counts:
         table: list[_Value] = []
         while len(table) < count:
-            dialect = _at(tuple(dialects), varint(offsets), "dialect")
+            dialect = _at(dialects, varint(offsets), "dialect")
             for _ in range(varint(offsets)):
                 size, coded = divmod(varint(offsets), 2)
                 if not coded:
@@ -240,7 +244,7 @@ def _values(
 
 
 def _property_list(source: Reader) -> tuple[Reader, ...]:
-    pieces = []
+    pieces: list[Reader] = []
     for _ in range(varint(source)):
         pieces.append(source.part(varint(source)))
     source.finish()

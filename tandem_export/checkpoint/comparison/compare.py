@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from tandem_export.checkpoint.comparison.outputs import run_pair
 from tandem_export.checkpoint.comparison.reference import Reference
 from tandem_export.checkpoint.record import Checkpoint
+from tandem_export.jsontypes import JsonObject
 
 # The sigmoid's slope is at most 1/4: so much moves an acceptance if its logit moves by 1.
 _SLOPE = 0.25
 
 
 @dataclass(frozen=True, kw_only=True)
-class Comparison:
+class OutputComparison:
     """One output.
 
     Attributes:
@@ -43,12 +43,14 @@ class Comparison:
         """Whether the difference is allowed."""
         return self.largest <= self.allowed
 
-    def to_dict(self) -> dict[str, Any]:
-        """JSON values."""
+    def to_dict(self) -> JsonObject:
+        """Returns JSON values."""
         return dataclasses.asdict(self) | {"passed": self.passed}
 
 
-def compare(checkpoint: Checkpoint, reference: Reference, tolerance: float) -> list[Comparison]:
+def compare(
+    checkpoint: Checkpoint, reference: Reference, tolerance: float
+) -> list[OutputComparison]:
     """Returns how far each output of the reference is from the checkpoint's own.
 
     Args:
@@ -71,14 +73,14 @@ def _compared(
     checkpoint: Checkpoint,
     reference: Reference,
     tolerance: float,
-) -> Comparison:
+) -> OutputComparison:
     if name == "drafter.logits" and checkpoint.config.is_reduced:
         known = checkpoint.params["drafter"]["vocabulary.rows"] >= 0
         expected, got = np.where(known, expected, 0), np.where(known, got, 0)
     differences = np.nan_to_num(np.abs(expected - got), nan=np.inf)
     place = np.unravel_index(int(differences.argmax()), differences.shape)
     late = name in ("drafter.logits", "router.acceptance")
-    return Comparison(
+    return OutputComparison(
         output=name,
         largest=float(differences[place]),
         allowed=_allowed(name, expected, tolerance),

@@ -10,8 +10,7 @@ import numpy as np
 
 from tandem_export.checkpoint.record import Checkpoint
 from tandem_export.config import DecoderConfig
-from tandem_export.model import attend, bind, causal_mask
-from tandem_export.model.decoder import Attend, KeyValue
+from tandem_export.model import Attend, KeyValue, attend, bind, causal_mask
 
 
 def run_pair(checkpoint: Checkpoint, tokens: np.ndarray, prefix: int) -> dict[str, np.ndarray]:
@@ -46,7 +45,7 @@ def _part(checkpoint: Checkpoint, part: str) -> Any:
 
 
 def _rows(x: jax.Array, tokens: Any) -> jax.Array:
-    """`[M, D]` as `[B, T, D]`."""
+    """Returns `[M, D]` as `[B, T, D]`."""
     return x.reshape(*tokens.shape, -1)
 
 
@@ -63,7 +62,7 @@ def _run_primary(
 def _run_drafter(
     checkpoint: Checkpoint, tokens: np.ndarray, early: list[jax.Array]
 ) -> dict[str, jax.Array]:
-    """The drafter after `early`, the primary's activations `[B, P, D_primary]`."""
+    """Returns the drafter after `early`, the primary's activations `[B, P, D_primary]`."""
     config, drafter = checkpoint.config, _part(checkpoint, "drafter")
     P, outputs, before = early[0].shape[1], {}, None
     first, late = _positions(tokens[:, :P], 0), _positions(tokens[:, P:], P)
@@ -74,14 +73,16 @@ def _run_drafter(
             zip(drafter.projection, config.layer_map, strict=True)
         ):
             outputs[f"drafter.projected.{j}"] = _rows(projection(flat[source]), tokens[:, :P])
-    own = jnp.asarray(tokens[:, P:])
-    last = drafter.run(own, late, _attending(config.drafter, late, before, first)).activations[-1]
+    suffix = jnp.asarray(tokens[:, P:])
+    last = drafter.run(suffix, late, _attending(config.drafter, late, before, first)).activations[
+        -1
+    ]
     logits = drafter.logits(last)
-    outputs["drafter.logits"] = _rows(logits, own)
+    outputs["drafter.logits"] = _rows(logits, suffix)
     if config.router is not None:
         rows = None if drafter.vocabulary is None else drafter.vocabulary.rows[...]
         accepted = _part(checkpoint, "router")(logits, drafter.embedding.weight[...], rows)
-        outputs["router.acceptance"] = accepted.reshape(own.shape)
+        outputs["router.acceptance"] = accepted.reshape(suffix.shape)
     return outputs
 
 
@@ -93,7 +94,7 @@ def _positions(tokens: np.ndarray, start: int) -> jax.Array:
 def _attending(
     config: DecoderConfig, positions: jax.Array, before: list[KeyValue] | None, early: jax.Array
 ) -> Attend:
-    """Attention over the own rows, and over those `before` at the positions `early`."""
+    """Returns attention over a block's rows, and over rows `before` at the positions `early`."""
 
     def attending(layer: int, q: jax.Array, kv: KeyValue) -> tuple[jax.Array, None]:
         window = config.window(layer)

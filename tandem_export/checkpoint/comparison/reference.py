@@ -83,7 +83,7 @@ def _tokens(tokens: np.ndarray | None, config: TandemConfig) -> np.ndarray:
 
 
 def _prefix(prefix: np.ndarray | None, length: int, config: TandemConfig) -> int:
-    """Both kinds of rows must be read: two projected ones at least, two of the drafter's own."""
+    """Returns how many rows are projected; of either kind of rows, two at least must be read."""
     if not config.is_tandem:
         if prefix is not None and prefix.any():
             raise CheckpointError("`prefix` of an independent pair must be 0 or left out")
@@ -100,7 +100,7 @@ def _prefix(prefix: np.ndarray | None, length: int, config: TandemConfig) -> int
 
 
 def _optional(name: str, config: TandemConfig, B: int, T: int, P: int) -> tuple[int, ...] | None:
-    """The shape of an output that may be given too, to find a difference."""
+    """Returns the shape of an output that may be given too, to find a difference."""
     match = _OPTIONAL.fullmatch(name)
     if match is None:
         return None

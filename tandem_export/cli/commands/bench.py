@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
-from tandem_export.cli.choices import FAMILIES, FLOATS, INTS, words
+from tandem_export.cli.choices import FAMILIES, FLOATS, INTS, Option, words
 from tandem_export.cli.options import common, pick_executor, prompts_file, running
 from tandem_export.cli.output import (
     make_table,
@@ -19,6 +19,9 @@ from tandem_export.cli.output import (
     read_prompts,
 )
 from tandem_export.cli.places import BUNDLE, BundlePath
+
+if TYPE_CHECKING:
+    from tandem_export.measure import Comparison, Line
 
 
 @click.command(
@@ -53,12 +56,12 @@ Examples:
 def bench(
     bundle: Path,
     baseline: Path | None,
-    families: tuple[Any, ...] | None,
+    families: tuple[Option, ...] | None,
     executor: str | None,
     out: Path | None,
     prompts_file: Path | None,
     as_json: bool,
-    **options: Any,
+    **options: Option,
 ) -> None:
     """Measures SPEED against the primary alone.
 
@@ -67,10 +70,10 @@ def bench(
     """
     from tandem_export import measure as benchmark
 
-    given: dict[str, Any] = options | ({} if families is None else {"families": families})
+    given: dict[str, Option] = options | ({} if families is None else {"families": families})
     given["executor"] = pick_executor(bundle, executor)
     with progress(quiet=as_json) as report:
-        found = benchmark.bench(
+        comparison = benchmark.bench(
             bundle,
             benchmark.BenchOptions(**given),
             baseline=baseline,
@@ -78,11 +81,11 @@ def bench(
             progress=report,
         )
     if out is not None:
-        out.write_text(json.dumps(found.to_dict(), indent=1) + "\n", encoding="utf-8")
-    print_json(found.to_dict()) if as_json else _print(found)
+        out.write_text(json.dumps(comparison.to_dict(), indent=1) + "\n", encoding="utf-8")
+    print_json(comparison.to_dict()) if as_json else _print(comparison)
 
 
-def _print(found: Any) -> None:
+def _print(comparison: Comparison) -> None:
     columns = (
         "candidate",
         ">tokens/s",
@@ -94,15 +97,15 @@ def _print(found: Any) -> None:
         ">host",
         ">call",
     )
-    for table in found.tables:
-        title = f"{found.bundle}, batch {table.batch}"
+    for table in comparison.tables:
+        title = f"{comparison.bundle}, batch {table.batch}"
         print_tables(make_table(title, columns, [_row(line) for line in table.lines]))
-    if found.startup is not None:
-        cold, warm = found.startup.cold_seconds, found.startup.warm_seconds
+    if comparison.startup is not None:
+        cold, warm = comparison.startup.cold_seconds, comparison.startup.warm_seconds
         click.echo(f"load to first token: {cold:.1f} s, with a warm cache {warm:.1f} s")
 
 
-def _row(line: Any) -> list[str]:
+def _row(line: Line) -> list[str]:
     return [
         line.name,
         f"{line.tokens_per_second:.0f}",

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
-from tandem_export.cli.choices import words
+from tandem_export.cli.choices import Option, words
 from tandem_export.cli.options import common, expired, prompts_file, threads
 from tandem_export.cli.output import make_table, print_json, print_tables, progress, read_prompts
 from tandem_export.cli.places import BUNDLE
+from tandem_export.jsontypes import JsonObject
+
+if TYPE_CHECKING:
+    from tandem_export.cli.tables import FittedTable
 
 
 @click.command(
@@ -40,33 +44,33 @@ def bench_executors(
     out: Path | None,
     prompts_file: Path | None,
     as_json: bool,
-    **options: Any,
+    **options: Option,
 ) -> None:
     """Measures one bundle under several executors: the loop, its steps, memory, load time.
 
     They take turns in one run; the table shows medians. Memory is that of a new process.
     """
-    from tandem_export.measure.executors import bench_executors as measure
+    from tandem_export.measure import bench_executors as measure
     from tandem_export.runtime.executors import usable_executors
 
     with progress(quiet=as_json) as report:
         given = read_prompts(prompts_file)
-        found = measure(
+        table = measure(
             bundle, executors or usable_executors(bundle), prompts=given, progress=report, **options
         ).to_dict()
     if out is not None:
-        out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    print_json(found) if as_json else print_tables(*_tables(found))
+        out.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
+    print_json(table) if as_json else print_tables(*_tables(table))
 
 
-def _tables(found: dict[str, Any]) -> list[Any]:
+def _tables(report: JsonObject) -> list[FittedTable]:
     lines = [
         [str(v) if isinstance(v, str | int) else f"{v:.1f}" for v in line.values()]
-        for line in found["lines"]
+        for line in report["lines"]
     ]
     columns = ("load_seconds", "resident", "proportional", "anonymous", "weights")
     costs = [
-        [cost["executor"], *(f"{cost[name]:.1f}" for name in columns)] for cost in found["costs"]
+        [cost["executor"], *(f"{cost[name]:.1f}" for name in columns)] for cost in report["costs"]
     ]
     rates = (">SPEED tok/s", ">primary tok/s", ">SPEED tok/CPU s", ">primary tok/CPU s")
     steps = (*rates, ">block CPU ms", ">width 1 CPU ms", ">drafter CPU ms")

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
+from tandem_export.cli.choices import Option
 from tandem_export.cli.options import common, expired, prompts_file
 from tandem_export.cli.output import make_table, needs, print_json, print_tables, read_prompts, size
 from tandem_export.cli.places import BUNDLE
+from tandem_export.jsontypes import JsonObject
+
+if TYPE_CHECKING:
+    from tandem_export.cli.tables import FittedTable
 
 
 @click.command(
@@ -24,31 +29,33 @@ Examples:
 @expired
 @prompts_file
 @common
-def bench_serving(bundle: Path, prompts_file: Path | None, as_json: bool, **options: Any) -> None:
+def bench_serving(
+    bundle: Path, prompts_file: Path | None, as_json: bool, **options: Option
+) -> None:
     """Measures the SavedModel of the bundle in DIR: against JAX, over gRPC and REST, on disk.
 
     The server is a stand-in in this process, not tensorflow_model_server.
     """
     with needs("tensorflow"):
-        from tandem_export.measure.serving import bench_serving as measure
+        from tandem_export.measure import bench_serving as measure
 
         prompts = read_prompts(prompts_file)
-        found = measure(bundle, prompts, **options).to_dict()
-    print_json(found) if as_json else print_tables(_table(found))
+        report = measure(bundle, prompts, **options).to_dict()
+    print_json(report) if as_json else print_tables(_table(report))
 
 
-def _table(found: dict[str, Any]) -> Any:
+def _table(report: JsonObject) -> FittedTable:
     rows = [
-        *((f"{found['graph']}, {n}", _ms(s)) for n, s in found["generate_seconds"].items()),
-        ("TensorFlow over JAX", f"{found['generate_ratio']:.2f}"),
-        *((f"a round, wire: {n}", _ms(s)) for n, s in found["round_seconds"].items()),
-        ("load", _ms(found["load_seconds"])),
-        *((f"{n} on disk", size(b)) for n, b in found["bytes"].items()),
+        *((f"{report['graph']}, {n}", _ms(s)) for n, s in report["generate_seconds"].items()),
+        ("TensorFlow over JAX", f"{report['generate_ratio']:.2f}"),
+        *((f"a round, wire: {n}", _ms(s)) for n, s in report["round_seconds"].items()),
+        ("load", _ms(report["load_seconds"])),
+        *((f"{n} on disk", size(b)) for n, b in report["bytes"].items()),
         *(
             (f"first call, cache {n}", f"{s:.2f} s")
-            for n, s in (found["first_call_seconds"] or {}).items()
+            for n, s in (report["first_call_seconds"] or {}).items()
         ),
-        *((f"start, {n}", f"{s:.1f} s") for n, s in (found["startup"] or {}).items()),
+        *((f"start, {n}", f"{s:.1f} s") for n, s in (report["startup"] or {}).items()),
     ]
     return make_table("Serving", ("", ">median"), [list(row) for row in rows])
 

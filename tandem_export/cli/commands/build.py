@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -14,6 +13,7 @@ from tandem_export.cli.choices import (
     LOSSLESS,
     PLATFORMS,
     TARGETS,
+    Option,
     words,
 )
 from tandem_export.cli.options import common, renamed_option
@@ -27,7 +27,8 @@ from tandem_export.cli.output import (
     size,
 )
 from tandem_export.cli.places import CHECKPOINT
-from tandem_export.contract.roles import ROLES
+from tandem_export.contract import ROLES
+from tandem_export.jsontypes import JsonObject
 
 
 @click.command(
@@ -104,7 +105,7 @@ def build(
     version: int | None,
     calling_convention: int | None,
     stablehlo_version: str | None,
-    **options: Any,
+    **options: Option,
 ) -> None:
     """Exports CHECKPOINT to a bundle.
 
@@ -149,11 +150,11 @@ def build(
     print_json(facts) if as_json else _print(facts)
 
 
-def _given(options: dict[str, Any]) -> dict[str, Any]:
+def _given(options: JsonObject) -> JsonObject:
     return {name: value for name, value in options.items() if value not in (None, ())}
 
 
-def _check_savedmodel(serving: dict[str, Any], formats: tuple[str, ...]) -> None:
+def _check_savedmodel(serving: JsonObject, formats: tuple[str, ...]) -> None:
     if serving and "savedmodel" not in formats:
         name = next(iter(serving))
         option = "--model-version" if name == "version" else f"--{name.replace('_', '-')}"
@@ -161,18 +162,18 @@ def _check_savedmodel(serving: dict[str, Any], formats: tuple[str, ...]) -> None
         raise click.UsageError(f"{rule}. Got: --format {' --format '.join(formats)}")
 
 
-def _print(facts: dict[str, Any]) -> None:
+def _print(facts: JsonObject) -> None:
     rows = [[part, size(count)] for part, count in facts["bytes"].items()]
     title = f"{facts['path']}: {len(facts['graphs'])} graphs, parity {', '.join(facts['parity'])}"
     print_tables(make_table(title, ("part", ">size"), rows))
-    found = [g["difference"] for g in facts["graphs"] if g["difference"] is not None]
-    if found:
-        click.echo(f"largest difference to the traced functions: {max(found):.2g}")
+    differences = [g["difference"] for g in facts["graphs"] if g["difference"] is not None]
+    if differences:
+        click.echo(f"largest difference to the traced functions: {max(differences):.2g}")
     print_next(*_next(facts))
 
 
-def _next(facts: dict[str, Any]) -> list[str]:
-    """What can be done with the graphs that are there."""
+def _next(facts: JsonObject) -> list[str]:
+    """Returns what can be done with the graphs that are there."""
     path, roles = facts["path"], {graph["role"] for graph in facts["graphs"]}
     commands = [f"inspect {path}"]
     if "round" in roles or {"primary_block", "drafter_step"} <= roles:

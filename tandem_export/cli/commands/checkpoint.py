@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,6 +11,11 @@ from tandem_export.cli.choices import DTYPES
 from tandem_export.cli.options import common
 from tandem_export.cli.output import make_table, needs, print_json, print_tables, size
 from tandem_export.cli.places import CHECKPOINT
+from tandem_export.jsontypes import JsonObject
+
+if TYPE_CHECKING:
+    from tandem_export.checkpoint.comparison.compare import OutputComparison
+    from tandem_export.cli.tables import FittedTable
 
 
 @click.group()
@@ -64,21 +69,20 @@ def compare(
     from tandem_export.parity import NEAR_TIE
 
     with needs("stablehlo"):
-        from tandem_export.checkpoint import read_checkpoint, read_reference
+        from tandem_export.checkpoint import overall_dtype, read_checkpoint, read_reference
         from tandem_export.checkpoint.comparison.compare import compare as library
-        from tandem_export.checkpoint.tensors import overall_dtype
 
         pair = read_checkpoint(path)
         given = overall_dtype(pair.params)
         tolerance = NEAR_TIE[dtype or ("float32" if given == "float32" else "bfloat16")]
-        found = library(pair, read_reference(reference, pair.config), tolerance)
-    passed = all(each.passed for each in found)
-    facts = {"passed": passed, "outputs": [each.to_dict() for each in found]}
-    print_json(facts) if as_json else _print_comparison(f"{path} and {reference}", found)
+        comparisons = library(pair, read_reference(reference, pair.config), tolerance)
+    passed = all(each.passed for each in comparisons)
+    facts = {"passed": passed, "outputs": [each.to_dict() for each in comparisons]}
+    print_json(facts) if as_json else _print_comparison(f"{path} and {reference}", comparisons)
     ctx.exit(0 if passed else 1)
 
 
-def _print_comparison(title: str, found: list[Any]) -> None:
+def _print_comparison(title: str, comparisons: list[OutputComparison]) -> None:
     rows = [
         [
             each.output,
@@ -87,21 +91,21 @@ def _print_comparison(title: str, found: list[Any]) -> None:
             *("-" if i is None else str(i) for i in (each.sequence, each.position, each.index)),
             "equal" if each.passed else "DIFFERS",
         ]
-        for each in found
+        for each in comparisons
     ]
     columns = ("output", ">difference", ">allowed", ">sequence", ">position", ">index", "result")
     print_tables(make_table(title, columns, rows))
-    for each in found:
+    for each in comparisons:
         if not each.passed:
             click.echo(
                 f"{each.output}: expected {each.expected:.6g}, got {each.got:.6g}. {_advice(each)}"
             )
-    good = all(each.passed for each in found)
+    good = all(each.passed for each in comparisons)
     click.echo(f"The outputs are {'those' if good else 'NOT those'} of the reference.")
 
 
-def _advice(each: Any) -> str:
-    """Where to look; outputs that come earlier are the cause of later ones."""
+def _advice(each: OutputComparison) -> str:
+    """Returns where to look; outputs that come earlier are the cause of later ones."""
     part = each.output.partition(".")[0]
     return {
         "primary": "Look at the primary's tensors, rope and norms; the others follow from it.",
@@ -110,7 +114,7 @@ def _advice(each: Any) -> str:
     }[part]
 
 
-def _tables(path: str, facts: dict[str, Any]) -> list[Any]:
+def _tables(path: str, facts: JsonObject) -> list[FittedTable]:
     title = f"{path}: {facts['kind']}, {facts['parameters']:,} parameters, {size(facts['bytes'])}"
     parts = [
         [name, str(p["tensors"]), f"{p['parameters']:,}", size(p["bytes"]), p["dtype"]]

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
-from tandem_export.cli.choices import ATTENTION, CHIPS, INTS, PRESETS, Suggested, words
+from tandem_export.cli.choices import ATTENTION, CHIPS, INTS, PRESETS, Option, Suggested, words
 from tandem_export.cli.options import common, renamed_option
 from tandem_export.cli.output import make_table, needs, print_json, print_tables, progress, size
-from tandem_export.contract.roles import ROLES
-from tandem_export.tpu.environment import run_without_chips
+from tandem_export.contract import ROLES
+from tandem_export.tpu import run_without_chips
+
+if TYPE_CHECKING:
+    from tandem_export.cli.tables import FittedTable
+    from tandem_export.tpu.compile import CompileReport, GraphReport, Trial
+    from tandem_export.tpu.plan import PlanOptions, Slice
 
 CHECK_FAILED = 1
 SOURCE = Suggested(PRESETS, "BUNDLE|PRESET|FILE|CHECKPOINT")
@@ -81,7 +86,7 @@ def compile(
     least_rows: tuple[int, ...] | None,
     out: Path | None,
     as_json: bool,
-    **planned: Any,
+    **planned: Option,
 ) -> None:
     """Compiles every graph of SOURCE for a TPU v5e with its real compiler; no TPU is needed.
 
@@ -94,26 +99,28 @@ def compile(
         from tandem_export.tpu import compile as compiler
         from tandem_export.tpu import plan as library
 
-        target = library.target_named(chip)
+        target = library.slice_named(chip)
         options = compiler.compile_options(target, vmem=vmem, reuse=reuse, processes=processes)
         if Path(source, "manifest.json").is_file():
             bundle = open_bundle(source)
-            found = compiler.compile_bundle(bundle, options, roles, report, tune=tune)
+            compiled = compiler.compile_bundle(bundle, options, roles, report, tune=tune)
         else:
             pair = library.read_pair(source)
             wanted = _plan_options(target, **planned)
-            made = library.plan(source, pair, wanted)
+            buckets = library.plan(source, pair, wanted)
             forms = {"attention": attention or (), "least_rows": least_rows or ()}
-            found = compiler.compile_plan(made, options, roles, report, tune=tune, **forms)
+            compiled = compiler.compile_plan(buckets, options, roles, report, tune=tune, **forms)
     if out is not None:
-        out.write_text(json.dumps(found.to_dict(), indent=1) + "\n", encoding="utf-8")
-    print_json(found.to_dict()) if as_json else _print(found)
-    if found.problems:
+        out.write_text(json.dumps(compiled.to_dict(), indent=1) + "\n", encoding="utf-8")
+    print_json(compiled.to_dict()) if as_json else _print(compiled)
+    if compiled.problems:
         raise click.exceptions.Exit(CHECK_FAILED)
 
 
-def _plan_options(target: Any, acceptance: str | None, quantize: str | None, **rest: Any) -> Any:
-    """What was not asked for keeps the library's default."""
+def _plan_options(
+    target: Slice, acceptance: str | None, quantize: str | None, **rest: Option
+) -> PlanOptions:
+    """Returns what was not asked for keeps the library's default."""
     from tandem_export.tpu import plan as library
 
     given = {name: value for name, value in rest.items() if value is not None}
@@ -124,7 +131,7 @@ def _plan_options(target: Any, acceptance: str | None, quantize: str | None, **r
     return library.PlanOptions(target=target, **given)
 
 
-def _print(found: Any) -> None:
+def _print(compiled: CompileReport) -> None:
     columns = (
         "graph",
         "compiles",
@@ -138,29 +145,29 @@ def _print(found: Any) -> None:
         "collectives",
         ">seconds",
     )
-    rows = [_row(report, found.target) for report in found.graphs]
-    title = f"{found.source} on {found.target.name}, libtpu {found.libtpu}"
+    rows = [_row(report, compiled.target) for report in compiled.graphs]
+    title = f"{compiled.source} on {compiled.target.name}, libtpu {compiled.libtpu}"
     print_tables(make_table(title, columns, rows))
-    if found.trials:
-        print_tables(_trials(found))
-    click.echo(f"estimated ms: {found.estimate}")
-    for report in found.graphs:
+    if compiled.trials:
+        print_tables(_trials(compiled))
+    click.echo(f"estimated ms: {compiled.estimate}")
+    for report in compiled.graphs:
         for problem in report.problems:
             text = f": {report.error}" if report.error else ""
             click.echo(f"{report.name} {problem}{text}")
 
 
-def _trials(found: Any) -> Any:
+def _trials(compiled: CompileReport) -> FittedTable:
     rows = [
         [
             trial.report.name,
             trial.form.attention,
             str(trial.form.least_rows),
             "own" if trial.vmem is None else str(trial.vmem),
-            *_figures(trial, found.target),
-            "best" if trial in found.chosen else "",
+            *_figures(trial, compiled.target),
+            "best" if trial in compiled.chosen else "",
         ]
-        for trial in found.trials
+        for trial in compiled.trials
     ]
     columns = (
         "graph",
@@ -177,7 +184,7 @@ def _trials(found: Any) -> Any:
     return make_table("Tried", columns, rows)
 
 
-def _figures(trial: Any, target: Any) -> list[str]:
+def _figures(trial: Trial, target: Slice) -> list[str]:
     report = trial.report
     if report.error is not None:
         return ["", "", "", "no", f"{report.compile_seconds:.1f}"]
@@ -190,21 +197,21 @@ def _figures(trial: Any, target: Any) -> list[str]:
     ]
 
 
-def _row(report: Any, target: Any) -> list[str]:
+def _row(report: GraphReport, target: Slice) -> list[str]:
     seconds = f"{report.compile_seconds:.1f}" + (" kept" if report.cached else "")
     if report.error is not None:
         return [report.name, "no", *[""] * 8, seconds]
-    over = report.over_roofline
+    over, estimate = report.over_roofline, report.seconds(target)
     return [
         report.name,
         "yes",
         size(report.peak_bytes),
         size(report.argument_bytes),
-        "yes" if report.alias_bytes >= report.cache_bytes else "no",
+        "yes" if report.is_in_place else "no",
         str(report.cache_copies),
         size(report.hbm_bytes),
         "-" if over is None else f"{over:.3f}",
-        f"{report.seconds(target) * 1e3:.3f}",
+        "-" if estimate is None else f"{estimate * 1e3:.3f}",
         ", ".join(f"{count} {kind}" for kind, count in report.collectives.items()) or "none",
         seconds,
     ]

@@ -6,11 +6,11 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
-from tandem_export.cli.choices import INTS
+from tandem_export.cli.choices import INTS, Option
 from tandem_export.cli.options import common, running
 from tandem_export.cli.output import (
     make_table,
@@ -22,6 +22,11 @@ from tandem_export.cli.output import (
     waiting,
 )
 from tandem_export.cli.places import PAIR_PLACE, kind_of
+from tandem_export.jsontypes import JsonObject
+
+if TYPE_CHECKING:
+    from tandem_export.cli.tables import FittedTable
+    from tandem_export.measure import EvaluateOptions
 
 # Of the bundle that is made of a checkpoint: what an evaluation calls, and no more.
 _ROLES = ("prefill", "insert", "primary_block", "drafter_step", "round")
@@ -57,7 +62,7 @@ Examples:
 @click.option("--batch", type=int, help="Slots.  [default: the smallest bucket]")
 @running
 @common
-def evaluate(pair: str, text: Path, against: str | None, as_json: bool, **options: Any) -> None:
+def evaluate(pair: str, text: Path, against: str | None, as_json: bool, **options: Option) -> None:
     """Measures how well a drafter guesses on a text: the paper's table.
 
     Accuracy and cross entropy against the text, agreement with the primary and total variation
@@ -72,17 +77,17 @@ def evaluate(pair: str, text: Path, against: str | None, as_json: bool, **option
     with ExitStack() as stack:
         folders = [stack.enter_context(_as_bundle(p, wanted, quiet=as_json)) for p in places]
         report = stack.enter_context(progress(quiet=as_json))
-        found = measure(folders, text, wanted, progress=report)
-    own, *other = [evaluation.to_dict() for evaluation in found]
+        evaluations = measure(folders, text, wanted, progress=report)
+    first, *other = [evaluation.to_dict() for evaluation in evaluations]
     if as_json:
-        print_json(own | ({"against": other[0]} if other else {}))
+        print_json(first | ({"against": other[0]} if other else {}))
     else:
-        print_tables(*_tables([own, *other]))
+        print_tables(*_tables([first, *other]))
 
 
 @contextmanager
-def _as_bundle(place: str, options: Any, *, quiet: bool) -> Iterator[Path]:
-    """The folder of a bundle; that of a checkpoint is built, and removed at the end."""
+def _as_bundle(place: str, options: EvaluateOptions, *, quiet: bool) -> Iterator[Path]:
+    """Yields the folder of a bundle; a checkpoint is built, and its bundle removed at the end."""
     if kind_of(place) == "bundle":
         yield Path(place)
         return
@@ -95,7 +100,7 @@ def _as_bundle(place: str, options: Any, *, quiet: bool) -> Iterator[Path]:
         yield out
 
 
-def _build(place: str, out: Path, options: Any) -> None:
+def _build(place: str, out: Path, options: EvaluateOptions) -> None:
     from tandem_export import targets
     from tandem_export.checkpoint import read_checkpoint
     from tandem_export.graphs import BuildOptions
@@ -116,10 +121,10 @@ def _build(place: str, out: Path, options: Any) -> None:
     targets.build(read_checkpoint(place), wanted, out, targets=(target,), check_values=False)
 
 
-def _tables(found: Sequence[dict[str, Any]]) -> list[Any]:
+def _tables(evaluations: Sequence[JsonObject]) -> list[FittedTable]:
     return [
-        make_table(_title(found), ("pair", *_MEASURES), _rows(found)),
-        *_loop_tables(found),
+        make_table(_title(evaluations), ("pair", *_MEASURES), _rows(evaluations)),
+        *_loop_tables(evaluations),
     ]
 
 
@@ -134,12 +139,12 @@ _MEASURES = (
 )
 
 
-def _title(found: Sequence[dict[str, Any]]) -> str:
-    return f"{found[0]['primary']['tokens']:,} tokens of {found[0]['texts']} texts"
+def _title(evaluations: Sequence[JsonObject]) -> str:
+    return f"{evaluations[0]['primary']['tokens']:,} tokens of {evaluations[0]['texts']} texts"
 
 
-def _rows(found: Sequence[dict[str, Any]]) -> list[list[str]]:
-    """The primaries, then each block length with the pairs beneath each other."""
+def _rows(evaluations: Sequence[JsonObject]) -> list[list[str]]:
+    """Returns the primaries, then each block length with the pairs beneath each other."""
     rows = [
         [
             _name(one),
@@ -149,20 +154,20 @@ def _rows(found: Sequence[dict[str, Any]]) -> list[list[str]]:
             f"{one['primary']['ce']:.4f}",
         ]
         + [""] * 3
-        for one in found
+        for one in evaluations
     ]
-    blocks = list(dict.fromkeys(row["block"] for one in found for row in one["drafter"]))
+    blocks = list(dict.fromkeys(row["block"] for one in evaluations for row in one["drafter"]))
     for block in blocks:
-        for one in found:
+        for one in evaluations:
             rows += [_row(one, row) for row in one["drafter"] if row["block"] == block]
     return rows
 
 
-def _name(one: dict[str, Any]) -> str:
+def _name(one: JsonObject) -> str:
     return f"{one['bundle']} ({one['executor']})"
 
 
-def _row(one: dict[str, Any], row: dict[str, Any]) -> list[str]:
+def _row(one: JsonObject, row: JsonObject) -> list[str]:
     figures = [
         f"{row[name]:.4f}" for name in ("accuracy", "ce", "relative_accuracy", "relative_tv")
     ]
@@ -170,7 +175,7 @@ def _row(one: dict[str, Any], row: dict[str, Any]) -> list[str]:
     return [_name(one), "drafter", block, *figures, f"{row['known_share']:.1%}"]
 
 
-def _loop_tables(found: Sequence[dict[str, Any]]) -> list[Any]:
+def _loop_tables(evaluations: Sequence[JsonObject]) -> list[FittedTable]:
     rows = [
         [
             _name(one),
@@ -180,7 +185,7 @@ def _loop_tables(found: Sequence[dict[str, Any]]) -> list[Any]:
             f"{row['accepted_per_round']:.2f}",
             percentages(row["acceptance_at"]),
         ]
-        for one in found
+        for one in evaluations
         for row in one["acceptance"]
     ]
     columns = ("pair", "sampling", ">gamma", ">tokens", ">accepted", "acceptance by position")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
-from tandem_export.cli.choices import DRIVERS, MODES, RULES
+from tandem_export.cli.choices import DRIVERS, MODES, RULES, Option
 from tandem_export.cli.options import common, pick_executor, running, verified
 from tandem_export.cli.output import (
     make_table,
@@ -21,6 +21,11 @@ from tandem_export.cli.output import (
 )
 from tandem_export.cli.places import BUNDLE
 from tandem_export.errors import RequestError
+from tandem_export.jsontypes import JsonObject
+
+if TYPE_CHECKING:
+    from tandem_export.cli.tables import FittedTable
+    from tandem_export.runtime import ChatTemplate, Delta, Result
 
 
 @click.command(
@@ -71,7 +76,7 @@ def generate(
     allow_expired: bool,
     verify_key: str | None,
     as_json: bool,
-    **params: Any,
+    **params: Option,
 ) -> None:
     """Continues texts with the bundle in DIR.
 
@@ -79,7 +84,7 @@ def generate(
     """
     from tandem_export.runtime import SamplingParams, load
 
-    asked = SamplingParams(**params)
+    sampling = SamplingParams(**params)
     with waiting(f"loading {bundle} and compiling its graphs", quiet=as_json):
         engine = load(
             bundle,
@@ -92,12 +97,14 @@ def generate(
             allow_expired=allow_expired,
             verify_key=verify_key,
         )
-        engine.warm_up(asked)
-    texts: Any = [sys.stdin.read() if prompt == "-" else prompt for prompt in prompts]
+        engine.warm_up(sampling)
+    texts = [sys.stdin.read() if prompt == "-" else prompt for prompt in prompts]
     if chat or system is not None:
-        texts = [_conversation(engine.chat, text, system) for text in texts]
-    one = len(texts) * asked.num_samples == 1
-    results = engine.generate(texts, asked, on_delta=_write if one and not as_json else None)
+        inputs = [_conversation(engine.chat, text, system) for text in texts]
+    else:
+        inputs = texts
+    one = len(texts) * sampling.num_samples == 1
+    results = engine.generate(inputs, sampling, on_delta=_write if one and not as_json else None)
     answers = [_answer(result) for result in results]
     if as_json:
         print_json({"answers": answers, "total": engine.stats.to_dict()})
@@ -107,7 +114,7 @@ def generate(
     print_tables(_table(engine.stats.to_dict(), rounds), to_stderr=True)
 
 
-def _conversation(template: Any, text: str, system: str | None) -> list[int]:
+def _conversation(template: ChatTemplate | None, text: str, system: str | None) -> list[int]:
     if template is None:
         raise RequestError(
             "the bundle has no chat template: generate without --chat, or give the model one with "
@@ -118,23 +125,23 @@ def _conversation(template: Any, text: str, system: str | None) -> list[int]:
         return template.encode([*before, {"role": "user", "content": text}])
 
 
-def _write(delta: Any) -> None:
+def _write(delta: Delta) -> None:
     click.echo(delta.text, nl=False)
     sys.stdout.flush()
 
 
-def _write_all(answers: list[dict[str, Any]], echo: Callable[[str], None]) -> None:
+def _write_all(answers: list[JsonObject], echo: Callable[[str], None]) -> None:
     for answer in answers:
         echo(f"--- prompt {answer['request']}, sample {answer['sample']}")
         echo(answer["text"])
 
 
-def _answer(result: Any) -> dict[str, Any]:
+def _answer(result: Result) -> JsonObject:
     names = ("request", "sample", "text", "tokens", "logprobs", "finish_reason")
     return {name: getattr(result, name) for name in names} | {"stats": result.stats.to_dict()}
 
 
-def _table(stats: dict[str, Any], row_rounds: int) -> Any:
+def _table(stats: JsonObject, row_rounds: int) -> FittedTable:
     accepted = stats["accepted"] / row_rounds if stats["drafted"] else None
     rows = [
         ["tokens", f"{stats['tokens']}"],

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 
-from tandem_export.cli.choices import DTYPES, INTS, words
+from tandem_export.cli.choices import DTYPES, INTS, Option, words
 from tandem_export.cli.options import common
 from tandem_export.cli.output import (
     make_table,
@@ -18,6 +17,7 @@ from tandem_export.cli.output import (
     progress,
     size,
 )
+from tandem_export.jsontypes import JsonObject
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _PATH = click.Path(exists=True, path_type=Path)
@@ -55,7 +55,7 @@ Examples:
 @click.option("--dtype", type=click.Choice(DTYPES), help="[default: as the weights are]")
 @click.option("--overwrite", is_flag=True, help="Replace the checkpoint at --out.")
 @common
-def import_(out: Path, overwrite: bool, as_json: bool, **options: Any) -> None:
+def import_(out: Path, overwrite: bool, as_json: bool, **options: Option) -> None:
     """Makes a checkpoint from PRIMARY and a drafter.
 
     PRIMARY is a Hugging Face folder, a GGUF file or a checkpoint; without --tandem the drafter is
@@ -68,20 +68,20 @@ def import_(out: Path, overwrite: bool, as_json: bool, **options: Any) -> None:
 
         given = {name: value for name, value in options.items() if value not in (None, ())}
         with progress(quiet=as_json) as report:
-            made = import_checkpoint(
+            checkpoint = import_checkpoint(
                 ImportOptions(**given), out, overwrite=overwrite, progress=report
             )
-        facts = summary(made) | {"notes": _notes(made.provenance["imported"])}
+        facts = summary(checkpoint) | {"notes": _notes(checkpoint.provenance["imported"])}
     print_json(facts) if as_json else _print(out, facts)
 
 
-def _notes(imported: dict[str, Any]) -> list[str]:
-    """What the import did otherwise than the files say, for each part."""
+def _notes(imported: JsonObject) -> list[str]:
+    """Returns what the import did otherwise than the files say, for each part."""
     parts = {part: facts for part, facts in imported.items() if isinstance(facts, dict)}
     return [f"{part}: {note}" for part, facts in parts.items() for note in facts.get("notes", [])]
 
 
-def _print(out: Path, facts: dict[str, Any]) -> None:
+def _print(out: Path, facts: JsonObject) -> None:
     rows = [
         [name, str(p["tensors"]), f"{p['parameters']:,}", size(p["bytes"]), p["dtype"]]
         for name, p in facts["parts"].items()

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from tandem_export.cli.options import common, verified
 from tandem_export.cli.output import make_table, print_json, print_tables, size
 from tandem_export.cli.places import BUNDLE
+from tandem_export.jsontypes import Json, JsonObject
+
+if TYPE_CHECKING:
+    from tandem_export.cli.tables import FittedTable
 
 
 @click.command(
@@ -35,14 +39,14 @@ def inspect(bundle: Path, verify_key: str | None, as_json: bool) -> None:
     print_json(facts) if as_json else print_tables(*_tables(facts))
 
 
-def _tables(facts: dict[str, Any]) -> list[Any]:
+def _tables(facts: JsonObject) -> list[FittedTable]:
     graphs = [
         [
             graph["name"],
             graph["parity"],
             _number(graph["difference"]),
             ", ".join(graph["platforms"]),
-            ", ".join(sorted({one for own in graph["custom_calls"].values() for one in own})),
+            ", ".join(sorted({one for calls in graph["custom_calls"].values() for one in calls})),
             size(sum(graph["bytes"].values())),
         ]
         for graph in facts["graphs"]
@@ -56,7 +60,7 @@ def _tables(facts: dict[str, Any]) -> list[Any]:
     ]
 
 
-def _facts(facts: dict[str, Any]) -> list[list[str]]:
+def _facts(facts: JsonObject) -> list[list[str]]:
     model, options = facts["model"], facts["options"]
     until = [f"{part}: {end or 'no end'}" for part, end in facts["not_after"].items()]
     return [
@@ -71,7 +75,7 @@ def _facts(facts: dict[str, Any]) -> list[list[str]]:
     ]
 
 
-def _list(value: Any) -> str:
+def _list(value: Json) -> str:
     return "/".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 

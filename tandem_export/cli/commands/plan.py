@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
-from tandem_export.cli.choices import CHIPS, INTS, PAIR
+from tandem_export.cli.choices import CHIPS, INTS, PAIR, Option
 from tandem_export.cli.options import common, renamed_option
 from tandem_export.cli.output import make_table, needs, print_json, print_next, print_tables
-from tandem_export.tpu.environment import run_without_chips
+from tandem_export.tpu import run_without_chips
+
+if TYPE_CHECKING:
+    from tandem_export.tpu.plan import Plan, PlannedBucket
 
 
 @click.command(
@@ -58,7 +61,7 @@ def plan(
     html: Path | None,
     out: Path | None,
     as_json: bool,
-    **options: Any,
+    **options: Option,
 ) -> None:
     """Chooses batch and gamma buckets for a TPU v5e, without one and without weights.
 
@@ -70,29 +73,29 @@ def plan(
         from tandem_export.tpu import plan as library
 
         wanted = library.PlanOptions(
-            target=library.target_named(chip),
+            target=library.slice_named(chip),
             acceptance=library.read_acceptance(acceptance),
             storage="int8" if quantize else "bfloat16",
             **options,
         )
-        made = library.plan(pair, library.read_pair(pair), wanted)
+        chosen = library.plan(pair, library.read_pair(pair), wanted)
     if out is not None:
-        out.write_text(json.dumps(made.to_dict(), indent=1) + "\n", encoding="utf-8")
+        out.write_text(json.dumps(chosen.to_dict(), indent=1) + "\n", encoding="utf-8")
     if html is not None:
         with needs("plan"):
             from tandem_export.tpu.plan.html import page
 
-            html.write_text(page(made), encoding="utf-8")
+            html.write_text(page(chosen), encoding="utf-8")
     if as_json:
-        print_json(made.to_dict())
+        print_json(chosen.to_dict())
         return
-    _print(made)
-    click.echo(library.conclusion(made))
-    print_next(library.build_command(made).removeprefix("tandem-export "))
+    _print(chosen)
+    click.echo(library.conclusion(chosen))
+    print_next(library.build_command(chosen).removeprefix("tandem-export "))
 
 
-def _print(made: Any) -> None:
-    target, costs = made.options.target, made.costs
+def _print(chosen: Plan) -> None:
+    target, costs = chosen.options.target, chosen.costs
     columns = (
         ">batch",
         ">gamma",
@@ -107,18 +110,18 @@ def _print(made: Any) -> None:
         ">at worst",
     )
     title = (
-        f"{made.pair} on {target.name}: {made.options.storage}, cache {made.options.cache}, "
-        f"acceptance {made.options.acceptance.source}, roofline estimates"
+        f"{chosen.pair} on {target.name}: {chosen.options.storage}, cache {chosen.options.cache}, "
+        f"acceptance {chosen.options.acceptance.source}, roofline estimates"
     )
-    print_tables(make_table(title, columns, [_row(bucket) for bucket in made.buckets]))
+    print_tables(make_table(title, columns, [_row(bucket) for bucket in chosen.buckets]))
     click.echo(
         f"weights {costs.stored_bytes / 2**30:.2f} of {target.hbm_bytes / 2**30:.2f} GiB a chip; "
         f"a row's caches {costs.cache_bytes / 2**20:.0f} MiB; "
-        f"batch * (gamma + 1) <= {target.balance(made.options.storage)}"
+        f"batch * (gamma + 1) <= {target.balance(chosen.options.storage)}"
     )
 
 
-def _row(bucket: Any) -> list[str]:
+def _row(bucket: PlannedBucket) -> list[str]:
     best = bucket.best
     return [
         str(bucket.batch),

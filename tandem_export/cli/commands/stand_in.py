@@ -37,7 +37,7 @@ def stand_in(bundle: Path, model: str, grpc_port: int, rest_port: int, as_json: 
 
     folder = _version_folder(open_bundle(bundle).path)
     with needs("tensorflow"):
-        from tandem_export.serving.stand_in.server import StandIn
+        from tandem_export.serving.stand_in import StandIn
 
         with waiting(f"loading {folder}", quiet=as_json):
             server = StandIn(folder, model, grpc_port=grpc_port, rest_port=rest_port)
@@ -53,13 +53,13 @@ def stand_in(bundle: Path, model: str, grpc_port: int, rest_port: int, as_json: 
 
 
 def _version_folder(bundle: Path) -> Path:
-    """The newest version in the bundle's SavedModel.
+    """Returns the newest version in the bundle's SavedModel.
 
     Raises:
       BundleError: there is none.
     """
-    found = [path for path in bundle.glob("savedmodel/*") if path.name.isdigit()]
-    if not found:
+    versions = [path for path in bundle.glob("savedmodel/*") if path.name.isdigit()]
+    if not versions:
         hint = "Build it with --format savedmodel"
         raise BundleError(f"the bundle {bundle} has no SavedModel. {hint}")
-    return max(found, key=lambda path: int(path.name))
+    return max(versions, key=lambda path: int(path.name))

@@ -6,15 +6,18 @@ import shutil
 import tempfile
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
-from tandem_export.cli.choices import EXECUTOR, INTS
+from tandem_export.cli.choices import EXECUTOR, INTS, Option
 from tandem_export.cli.options import common, pick_executor, prompts_file, running
 from tandem_export.cli.output import make_table, print_json, print_tables, progress, read_prompts
 from tandem_export.cli.places import BUNDLE
 from tandem_export.cli.signals import AT_END
+
+if TYPE_CHECKING:
+    from tandem_export.parity import Check, Report
 
 _MOST_SHOWN = 10
 _RESULTS = {True: "pass", False: "FAIL", None: "-"}
@@ -49,7 +52,7 @@ def verify(
     compilation_cache: Path | None,
     executor: str | None,
     as_json: bool,
-    **options: Any,
+    **options: Option,
 ) -> None:
     """Tests the parity level that DIR claims.
 
@@ -59,7 +62,7 @@ def verify(
     from tandem_export import parity
 
     with progress(quiet=as_json) as report:
-        found = parity.verify(
+        verified = parity.verify(
             bundle,
             parity.VerifyOptions(
                 executor=pick_executor(bundle, executor),
@@ -69,19 +72,19 @@ def verify(
             prompts=read_prompts(prompts_file),
             progress=report,
         )
-    print_json(found.to_dict()) if as_json else _print(found)
-    ctx.exit(0 if found.passed else 1)
+    print_json(verified.to_dict()) if as_json else _print(verified)
+    ctx.exit(0 if verified.passed else 1)
 
 
 @cache
 def _own_cache() -> str:
-    """A folder for compiled graphs; it lives as long as the process, because JAX stays with it."""
+    """Makes a folder for compiled graphs that lives as long as the process: JAX stays with it."""
     folder = tempfile.mkdtemp(prefix="tandem-export-")
     AT_END.callback(shutil.rmtree, folder, ignore_errors=True)
     return folder
 
 
-def _print(found: Any) -> None:
+def _print(verified: Report) -> None:
     rows = [
         [
             check.level,
@@ -91,26 +94,28 @@ def _print(found: Any) -> None:
             _RESULTS[check.passed],
             "not tested" if check.passed is None else check.detail or _count(check),
         ]
-        for check in found.checks
+        for check in verified.checks
     ]
-    title = f"{found.bundle}, {found.dtype}, claims {found.parity}: {found.prompts} prompts"
+    title = (
+        f"{verified.bundle}, {verified.dtype}, claims {verified.parity}: {verified.prompts} prompts"
+    )
     columns = ("level", "claim", ">cases", ">tokens", "result", "")
     print_tables(make_table(title, columns, rows))
-    _print_divergences(found)
-    verdict = "verified" if found.passed else "NOT verified"
-    name = {"P0": "P0 exact", "P1": "P1 numeric"}[found.parity]
-    for check in found.checks:
+    _print_divergences(verified)
+    verdict = "verified" if verified.passed else "NOT verified"
+    name = {"P0": "P0 exact", "P1": "P1 numeric"}[verified.parity]
+    for check in verified.checks:
         if check.passed is None:
             click.echo(f"{check.level} {check.detail}")
     click.echo(f"{name}: {verdict}")
 
 
-def _count(check: Any) -> str:
+def _count(check: Check) -> str:
     return f"{len(check.divergences)} divergences" if check.divergences else ""
 
 
-def _print_divergences(found: Any) -> None:
-    every = [divergence for check in found.checks for divergence in check.divergences]
+def _print_divergences(verified: Report) -> None:
+    every = [divergence for check in verified.checks for divergence in check.divergences]
     rows = [
         [
             d.case,

@@ -4,19 +4,24 @@ The same processing is applied to the drafter's and to the primary's logits, so 
 the two distributions that are really sampled. `runtime/reference/sampling.py` is the numpy twin.
 """
 
+# Some of jax's functions have types in part only.
+# pyright: reportUnknownMemberType=false
+
 from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from tandem_export.graphs.numerics.calls import cond
 from tandem_export.graphs.numerics.indexing import take_along_axis
 from tandem_export.graphs.state import Sampling
+from tandem_export.model import jit
 
 OFF = -jnp.inf
 
 
-@jax.jit  # drafts and primary: a graph holds it once
+@jit  # drafts and primary: a graph holds it once
 def processed_log_probs(logits: Float[Array, "B V"], sampling: Sampling) -> Float[Array, "B V"]:
     """Returns log-probabilities over the tokens that may be drawn, -inf for the others.
 
@@ -28,12 +33,8 @@ def processed_log_probs(logits: Float[Array, "B V"], sampling: Sampling) -> Floa
     scaled = logits / jnp.where(temperature > 0, temperature, 1.0)[:, None]
     filtering = (sampling.top_k > 0) | (sampling.top_p < 1) | (sampling.min_p > 0)
     filters = (sampling.top_k[:, None], sampling.top_p[:, None], sampling.min_p[:, None])
-    filtered = jax.lax.cond(
-        jnp.any((temperature > 0) & filtering),
-        lambda x: _filtered(x, *filters),
-        lambda x: x,
-        scaled,
-    )
+    needed = jnp.any((temperature > 0) & filtering)
+    filtered = cond(needed, _filtered, _unfiltered, scaled, *filters)
     return jax.nn.log_softmax(filtered, -1)
 
 
@@ -58,6 +59,10 @@ def _filtered(
     return jnp.where(x >= jnp.max(x, -1, keepdims=True) + jnp.log(min_p), x, OFF)
 
 
-def choose(log_p: Float[Array, "B V"], noise: Float[Array, "B V"]) -> Int[Array, " B"]:
+def _unfiltered(x: Float[Array, "B V"], *_: Array) -> Float[Array, "B V"]:
+    return x
+
+
+def choose(log_probs: Float[Array, "B V"], noise: Float[Array, "B V"]) -> Int[Array, " B"]:
     """Returns argmax(log p + Gumbel noise), a sample of p; the lowest id on ties."""
-    return jnp.argmax(log_p + noise, -1).astype(jnp.int32)
+    return jnp.argmax(log_probs + noise, -1).astype(jnp.int32)

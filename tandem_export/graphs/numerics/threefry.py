@@ -7,32 +7,37 @@ counter. `runtime/reference/threefry.py` is the numpy twin; both are tested agai
 vectors.
 """
 
+# Some of jax's functions have types in part only.
+# pyright: reportUnknownMemberType=false
+
 from __future__ import annotations
 
 from functools import partial
+from typing import cast
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, UInt32
 
 from tandem_export.contract import counter_word
+from tandem_export.model import jit, jit_static
 
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 _PARITY = 0x1BD11BDA
 
 
-@jax.jit  # a graph holds one round, not twenty: the compilers inline the calls
+@jit  # a graph holds one round, not twenty: the compilers inline the calls
 def _round(x0: Array, x1: Array, by: Array) -> tuple[Array, Array]:
     x0 = x0 + x1
     return x0, ((x1 << by) | (x1 >> (jnp.uint32(32) - by))) ^ x0
 
 
-@jax.jit
+@jit
 def threefry2x32(
     key: tuple[UInt32[Array, "..."], UInt32[Array, "..."]],
     counter: tuple[UInt32[Array, "..."], UInt32[Array, "..."]],
 ) -> tuple[UInt32[Array, "..."], UInt32[Array, "..."]]:
-    """The Threefry-2x32 block function with 20 rounds; all four words have one shape."""
+    """Returns the Threefry-2x32 block function with 20 rounds; all four words have one shape."""
     keys = (*key, key[0] ^ key[1] ^ jnp.uint32(_PARITY))
     x0, x1 = counter[0] + keys[0], counter[1] + keys[1]
     for group in range(5):
@@ -44,7 +49,7 @@ def threefry2x32(
 
 
 def _unit(word: UInt32[Array, "..."]) -> Float[Array, "..."]:
-    """The upper 24 bits as a float32 strictly between 0 and 1."""
+    """Returns the upper 24 bits as a float32 strictly between 0 and 1."""
     value = (word >> jnp.uint32(8)).astype(jnp.float32) * 2.0**-24 + 2.0**-25
     # The top word would round up to 1.0, whose Gumbel noise is infinite.
     return jnp.minimum(value, 1 - 2.0**-24)
@@ -53,18 +58,21 @@ def _unit(word: UInt32[Array, "..."]) -> Float[Array, "..."]:
 def uniform(
     seed: UInt32[Array, "B 2"], position: Int[Array, " B"], stream: int, lanes: int = 1
 ) -> Float[Array, "B lanes"]:
-    """Uniform noise in (0, 1) for each lane of each row's position."""
+    """Returns uniform noise in (0, 1) for each lane of each row's position."""
     return _uniform(seed, position.astype(jnp.uint32), jnp.uint32(counter_word(stream)), lanes)
 
 
-@partial(jax.jit, static_argnames="lanes")
+@jit_static("lanes")
 def _uniform(seed: Array, position: Array, first_block: Array, lanes: int) -> Array:
-    words = jax.lax.platform_dependent(
-        seed,
-        position,
-        first_block,
-        tpu=partial(words_by_lane, lanes=lanes),
-        default=partial(words_by_block, lanes=lanes),
+    words = cast(
+        "Array",
+        jax.lax.platform_dependent(
+            seed,
+            position,
+            first_block,
+            tpu=partial(words_by_lane, lanes=lanes),
+            default=partial(words_by_block, lanes=lanes),
+        ),
     )
     return _unit(words)
 
@@ -76,7 +84,7 @@ def words_by_block(
     *,
     lanes: int,
 ) -> UInt32[Array, "B lanes"]:
-    """Each block once, then its two words side by side."""
+    """Returns each block once, then its two words side by side."""
     block = first_block + jnp.arange((lanes + 1) // 2, dtype=jnp.uint32)
     words = jnp.stack(_blocks(seed, position, block), -1)
     return words.reshape(seed.shape[0], -1)[:, :lanes]
@@ -89,7 +97,7 @@ def words_by_lane(
     *,
     lanes: int,
 ) -> UInt32[Array, "B lanes"]:
-    """The same, each block twice, once for either word.
+    """Returns the same, each block twice, once for either word.
 
     A TPU computes more than it needs in less time than it takes to put words side by side, for
     which its compiler lays arrays out with few rows in place of 128.
@@ -100,16 +108,17 @@ def words_by_lane(
 
 
 def _blocks(seed: Array, position: Array, block: Array) -> tuple[Array, Array]:
-    shape, counter = (seed.shape[0], block.size), (position[:, None], block[None, :])
-    key = (seed[:, :1], seed[:, 1:])
-    return threefry2x32(
-        tuple(jnp.broadcast_to(word, shape) for word in key),
-        tuple(jnp.broadcast_to(word, shape) for word in counter),
-    )
+    shape = (seed.shape[0], block.size)
+    key, counter = (seed[:, :1], seed[:, 1:]), (position[:, None], block[None, :])
+
+    def wide(words: tuple[Array, Array]) -> tuple[Array, Array]:
+        return jnp.broadcast_to(words[0], shape), jnp.broadcast_to(words[1], shape)
+
+    return threefry2x32(wide(key), wide(counter))
 
 
 def gumbel(
     seed: UInt32[Array, "B 2"], position: Int[Array, " B"], stream: int, vocab_size: int
 ) -> Float[Array, "B V"]:
-    """Standard Gumbel noise, one value per vocabulary entry: argmax(log p + noise) samples p."""
+    """Returns standard Gumbel noise `[B, V]`: argmax(log p + noise) is a sample of p."""
     return -jnp.log(-jnp.log(uniform(seed, position, stream, vocab_size)))

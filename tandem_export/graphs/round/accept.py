@@ -1,5 +1,8 @@
 """Commits the drafts that were accepted, and the token that follows them."""
 
+# Some of jax's functions have types in part only.
+# pyright: reportUnknownMemberType=false
+
 from __future__ import annotations
 
 from typing import NamedTuple

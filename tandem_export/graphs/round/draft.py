@@ -1,5 +1,8 @@
 """Drafts up to G tokens in one loop of drafter steps, which ends when no row wants more."""
 
+# Some of jax's functions have types in part only.
+# pyright: reportUnknownMemberType=false
+
 from __future__ import annotations
 
 from typing import NamedTuple
@@ -10,8 +13,7 @@ from jaxtyping import Array, Float, Int
 
 from tandem_export.contract import AcceptanceRule, Stream
 from tandem_export.graphs.graph import Arrays
-from tandem_export.graphs.numerics.sampling import choose, processed_log_probs
-from tandem_export.graphs.numerics.threefry import gumbel
+from tandem_export.graphs.numerics import choose, cond, gumbel, processed_log_probs
 from tandem_export.graphs.program import RoundProgram
 from tandem_export.graphs.state import Block, Cache, Registers, Sampling, State
 from tandem_export.graphs.steps import predict_acceptance, run_drafter
@@ -25,15 +27,15 @@ class Draft(NamedTuple):
       limit: `[B]` int32, how many tokens the row drafts; the router lowers it.
       stopped: `[B]` int32, 1 where the router ended the draft.
       tokens: `[B, G]` int32.
-      log_q: `[G, B, V]` float32, log-probabilities from which each draft was drawn; not written
-        where every row is greedy.
+      log_probs_drafter: `[G, B, V]` float32, from which each draft was drawn; not written where
+        every row is greedy.
     """
 
     steps: Int[Array, ""]
     limit: Int[Array, " B"]
     stopped: Int[Array, " B"]
     tokens: Int[Array, "B G"]
-    log_q: Float[Array, "G B V"]
+    log_probs_drafter: Float[Array, "G B V"]
 
 
 class _Loop(NamedTuple):
@@ -44,14 +46,14 @@ class _Loop(NamedTuple):
 
 
 def _empty(limit: Int[Array, " B"], gamma: int, vocab_size: int) -> Draft:
-    """Returns a draft without tokens; one unused offset of `log_q` stays if gamma is 0."""
+    """Returns a draft without tokens; at gamma 0 its log-probabilities keep one unused offset."""
     B = limit.shape[0]
     return Draft(
         steps=jnp.int32(0),
         limit=limit,
         stopped=jnp.zeros((B,), jnp.int32),
         tokens=jnp.zeros((B, gamma), jnp.int32),
-        log_q=jax.lax.empty((max(gamma, 1), B, vocab_size), jnp.float32),
+        log_probs_drafter=jax.lax.empty((max(gamma, 1), B, vocab_size), jnp.float32),
     )
 
 
@@ -115,17 +117,21 @@ def _add_token(
     """Draws this step's token and records the distribution from which it was drawn."""
     greedy = jnp.argmax(logits, -1).astype(jnp.int32)
 
-    def sampled(log_q: Array) -> tuple[Array, Array]:
+    def sampled(log_probs_drafter: Array) -> tuple[Array, Array]:
         log_probs = processed_log_probs(logits, sampling)
         index = position + draft.steps + 1
         noise = gumbel(sampling.seed, index, Stream.TOKEN, logits.shape[-1])
         token = jnp.where(sampling.temperature > 0, choose(log_probs, noise), greedy)
-        return token, jax.lax.dynamic_update_index_in_dim(log_q, log_probs, draft.steps, 0)
+        drawn = log_probs[None]  # one step of the draft
+        return token, jax.lax.dynamic_update_slice_in_dim(log_probs_drafter, drawn, draft.steps, 0)
+
+    def unsampled(log_probs_drafter: Array) -> tuple[Array, Array]:
+        return greedy, log_probs_drafter
 
     any_sampled = jnp.any(sampling.temperature > 0)
-    token, log_q = jax.lax.cond(any_sampled, sampled, lambda log_q: (greedy, log_q), draft.log_q)
+    token, log_probs_drafter = cond(any_sampled, sampled, unsampled, draft.log_probs_drafter)
     tokens = jax.lax.dynamic_update_slice_in_dim(draft.tokens, token[:, None], draft.steps, 1)
-    return draft._replace(steps=draft.steps + 1, tokens=tokens, log_q=log_q)
+    return draft._replace(steps=draft.steps + 1, tokens=tokens, log_probs_drafter=log_probs_drafter)
 
 
 def _stop_unlikely(draft: Draft, predicted: Float[Array, " B"], sampling: Sampling) -> Draft:

@@ -1,15 +1,18 @@
 """Puts a SPEED round together: draft, verify, accept, advance."""
 
+# Some of jax's functions have types in part only.
+# pyright: reportUnknownMemberType=false
+
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from tandem_export.graphs.graph import Arrays
-from tandem_export.graphs.numerics.indexing import take_along_axis
+from tandem_export.graphs.numerics import switch, take_along_axis
 from tandem_export.graphs.program import RoundProgram
 from tandem_export.graphs.round.accept import Commit, accept
 from tandem_export.graphs.round.draft import Draft, draft, no_draft
@@ -43,7 +46,7 @@ class RoundOutputs:
 def round_graph(
     program: RoundProgram, params: Arrays, state: Arrays, inputs: Arrays
 ) -> tuple[Arrays, Arrays]:
-    """Graphs `round` and `round_router`: sampling inputs -> `RoundOutputs` by name."""
+    """Returns graphs `round` and `round_router`: sampling inputs -> `RoundOutputs` by name."""
     outputs, after = speed_round(program, params, State.read(state), Sampling.read(inputs))
     return dict(vars(outputs)), state | after.named()
 
@@ -95,19 +98,22 @@ def _verify(
             sampling,
         )
         padding = ((0, 0), (0, program.gamma + 1 - width))
-        return jax.tree.map(lambda value: jnp.pad(value, padding), verified), caches
+        return Verification(*(jnp.pad(value, padding) for value in verified)), caches
 
     widths = program.widths
     if len(widths) == 1:
         return at_width(widths[0], caches)
     choice = jnp.sum(jnp.max(drafted.limit) + 1 > jnp.array(widths, jnp.int32))
-    return jax.lax.switch(choice, [lambda c, w=w: at_width(w, c) for w in widths], caches)
+    branches = [partial(at_width, width) for width in widths]
+    return switch(choice, branches, caches)
 
 
 def _first_drafts(drafted: Draft, width: int, position: Int[Array, " B"]) -> DraftedBlock:
     """Returns the drafts of a block of `width` tokens, the first of which is at `position`."""
     decided = position[:, None] + 1 + jnp.arange(width, dtype=jnp.int32)[None, :]
-    return DraftedBlock(drafted.tokens[:, : width - 1], drafted.limit, drafted.log_q, decided)
+    return DraftedBlock(
+        drafted.tokens[:, : width - 1], drafted.limit, drafted.log_probs_drafter, decided
+    )
 
 
 def advance(registers: Registers, commit: Commit) -> Registers:

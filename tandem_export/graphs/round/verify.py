@@ -6,16 +6,20 @@ argmax decides, the reductions that it needs are computed with them; where token
 logits are kept, but the distributions are made one offset after the other.
 """
 
+# Some of jax's functions have types in part only.
+# pyright: reportUnknownMemberType=false
+
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from tandem_export.graphs.numerics import cond
 from tandem_export.graphs.round.verify_sampled import (
     BlockOffset,
     Verification,
@@ -34,23 +38,24 @@ class DraftedBlock(NamedTuple):
     Attributes:
       drafts: `[B, G]` int32.
       drafted: `[B]` int32, how many of a row's drafts count.
-      log_q: `[G, B, V]` float32, log-probabilities from which each was drawn, of one unused offset
-        if G is 0; not written where every row is greedy.
+      log_probs_drafter: `[G, B, V]` float32, from which each was drawn, of one unused offset if G
+        is 0; not written where every row is greedy.
       positions: `[B, W]` int32, index of the token that the logits at each offset decide.
     """
 
     drafts: Int[Array, "B G"]
     drafted: Int[Array, " B"]
-    log_q: Float[Array, "G B V"]
+    log_probs_drafter: Float[Array, "G B V"]
     positions: Int[Array, "B W"]
 
 
 def verify_block(logits: Logits, block: DraftedBlock, sampling: Sampling) -> Verification:
     """Verifies every offset `[B, W]` of a block, or all up to where its row's draft ends.
 
-    The head is in both branches: the sampled one keeps its logits, the greedy one need not.
+    The output head is traced in both branches, so that the greedy branch need not materialise the
+    logits that the sampled branch keeps.
     """
-    return jax.lax.cond(
+    return cond(
         jnp.any(sampling.temperature > 0),
         lambda: _offset_by_offset(logits(), block, sampling),
         lambda: _by_argmax(logits(), block, sampling),
@@ -102,13 +107,15 @@ def _offset_by_offset(
     B, W, _ = logits.shape
     rows = (_with_padding(block.drafts), block.positions, logits)
     drafts, positions, by_offset = (jnp.moveaxis(values, 1, 0) for values in rows)
-    last = block.log_q.shape[0] - 1
+    last = block.log_probs_drafter.shape[0] - 1
 
     def step(loop: _Loop) -> _Loop:
         i = loop.offset
         offset = BlockOffset(
             logits=_at(by_offset, i),
-            log_q=_at(block.log_q, jnp.minimum(i, last)),  # after the last nothing was drawn
+            log_probs_drafter=_at(
+                block.log_probs_drafter, jnp.minimum(i, last)
+            ),  # after the last nothing was drawn
             draft=_at(drafts, i),
             is_draft=i < block.drafted,
             position=_at(positions, i),
@@ -127,11 +134,17 @@ def _offset_by_offset(
 
 
 def _at(values: Array, i: Array) -> Array:
-    return jax.lax.dynamic_index_in_dim(values, i, 0, keepdims=False, allow_negative_indices=False)
+    return cast(
+        "Array",
+        jax.lax.dynamic_index_in_dim(values, i, 0, keepdims=False, allow_negative_indices=False),
+    )
 
 
 def _put(i: Array, values: Array, new: Array) -> Array:
-    return jax.lax.dynamic_update_index_in_dim(values, new, i, 0, allow_negative_indices=False)
+    return cast(
+        "Array",
+        jax.lax.dynamic_update_index_in_dim(values, new, i, 0, allow_negative_indices=False),
+    )
 
 
 def _with_padding(drafts: Int[Array, "B G"]) -> Int[Array, "B W"]:

@@ -1,5 +1,8 @@
 """Verifies one offset of a block in which some row is sampled."""
 
+# Some of jax's functions have types in part only.
+# pyright: reportUnknownMemberType=false
+
 from __future__ import annotations
 
 from typing import NamedTuple
@@ -9,10 +12,16 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from tandem_export.contract import AcceptanceRule, Stream
-from tandem_export.graphs.numerics.indexing import take_along_axis
-from tandem_export.graphs.numerics.sampling import choose, processed_log_probs
-from tandem_export.graphs.numerics.threefry import gumbel, uniform
+from tandem_export.graphs.numerics import (
+    choose,
+    cond,
+    gumbel,
+    processed_log_probs,
+    take_along_axis,
+    uniform,
+)
 from tandem_export.graphs.state import Sampling
+from tandem_export.model import jit
 
 
 class Verification(NamedTuple):
@@ -34,7 +43,7 @@ class BlockOffset(NamedTuple):
 
     Attributes:
       logits: `[B, V]` float32, the primary's.
-      log_q: `[B, V]` float32, the distribution that the drafts were drawn from.
+      log_probs_drafter: `[B, V]` float32, the distribution that the drafts were drawn from.
       draft: `[B]` int32.
       is_draft: `[B]`, whether the row has a draft there.
       position: `[B]` int32, index of the token that comes there.
@@ -43,7 +52,7 @@ class BlockOffset(NamedTuple):
     """
 
     logits: Float[Array, "B V"]
-    log_q: Float[Array, "B V"]
+    log_probs_drafter: Float[Array, "B V"]
     draft: Int[Array, " B"]
     is_draft: Bool[Array, " B"]
     position: Int[Array, " B"]
@@ -55,19 +64,21 @@ def verify_offset(offset: BlockOffset, sampling: Sampling) -> Verification:
     logits, draft, rule = offset.logits, offset.draft, sampling.rule
     sampled, is_gumbel = sampling.temperature > 0, rule == AcceptanceRule.GUMBEL
     by_noise, by_ratio = sampled & is_gumbel, sampled & ~is_gumbel
-    log_p = processed_log_probs(logits, sampling)
+    log_probs_primary = processed_log_probs(logits, sampling)
     greedy = jnp.argmax(logits, -1).astype(jnp.int32)
-    drawn = jax.lax.cond(
+    drawn = cond(
         jnp.any(by_noise & offset.still_accepted),
-        lambda: choose(log_p, _noise(offset, sampling, Stream.TOKEN)),
+        lambda: choose(log_probs_primary, _noise(offset, sampling, Stream.TOKEN)),
         lambda: greedy,
     )
     primary_token = jnp.where(by_noise, drawn, greedy)
-    agrees = jnp.where(by_ratio, _passes_ratio(log_p, offset, sampling), primary_token == draft)
+    agrees = jnp.where(
+        by_ratio, _passes_ratio(log_probs_primary, offset, sampling), primary_token == draft
+    )
     accepted = offset.is_draft & (agrees | accepts_all(rule))
-    residual_token = jax.lax.cond(
+    residual_token = cond(
         jnp.any(offset.still_accepted & by_ratio & ~accepted),
-        lambda: _residual(log_p, offset, sampling),
+        lambda: _residual(log_probs_primary, offset, sampling),
         lambda: jnp.zeros_like(primary_token),
     )
     replacement = jnp.where(by_ratio, residual_token, primary_token)
@@ -81,17 +92,21 @@ def accepts_all(rule: Int[Array, " B"]) -> Bool[Array, " B"]:
     return rule >= AcceptanceRule.STANDALONE_FREE
 
 
-def _passes_ratio(log_p: Array, offset: BlockOffset, sampling: Sampling) -> Bool[Array, " B"]:
+def _passes_ratio(
+    log_probs_primary: Array, offset: BlockOffset, sampling: Sampling
+) -> Bool[Array, " B"]:
     """Accepts with probability min(1, p / q) (Leviathan et al. 2023)."""
-    p, q = _pick(log_p, offset.draft), _pick(offset.log_q, offset.draft)
+    p, q = _pick(log_probs_primary, offset.draft), _pick(offset.log_probs_drafter, offset.draft)
     u = uniform(sampling.seed, offset.position, Stream.ACCEPT)[:, 0]
     return u * jnp.exp(q) < jnp.exp(p)
 
 
-def _residual(log_p: Array, offset: BlockOffset, sampling: Sampling) -> Int[Array, " B"]:
+def _residual(
+    log_probs_primary: Array, offset: BlockOffset, sampling: Sampling
+) -> Int[Array, " B"]:
     """Samples max(0, p - q); p itself where there is no draft."""
-    p = jnp.exp(log_p)
-    q = jnp.where(offset.is_draft[:, None], jnp.exp(offset.log_q), 0.0)
+    p = jnp.exp(log_probs_primary)
+    q = jnp.where(offset.is_draft[:, None], jnp.exp(offset.log_probs_drafter), 0.0)
     residual = jnp.maximum(p - q, 0.0)
     # p == q up to rounding cannot be rejected in exact arithmetic; fall back to p.
     residual = jnp.where(jnp.sum(residual, -1, keepdims=True) > 0, residual, p)
@@ -102,6 +117,6 @@ def _noise(offset: BlockOffset, sampling: Sampling, stream: Stream) -> Float[Arr
     return gumbel(sampling.seed, offset.position, stream, offset.logits.shape[-1])
 
 
-@jax.jit  # a graph holds it once
+@jit  # a graph holds it once
 def _pick(values: Float[Array, "B V"], tokens: Int[Array, " B"]) -> Float[Array, " B"]:
     return take_along_axis(values, tokens[:, None], 1)[:, 0]

@@ -5,25 +5,29 @@ a static loop of `dynamic_update_slice`: that stays in place on XLA for CPU and 
 one becomes a scatter and a copy.
 """
 
+# Some of jax's functions have types in part only.
+# pyright: reportUnknownMemberType=false
+
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
 from tandem_export.config import DecoderConfig
 from tandem_export.contract import ModelName, cache_names
 from tandem_export.graphs.graph import Shapes
 from tandem_export.graphs.options import AttentionForm
-from tandem_export.graphs.state import Block, Cache
+from tandem_export.graphs.state import Block, Cache, LayerCache
 from tandem_export.kernels import ragged_attention
-from tandem_export.model import Decoder, KeyValue, attend, causal_mask, two_part_masks
+from tandem_export.model import Attend, Decoder, KeyValue, attend, causal_mask, jit, two_part_masks
 
 
 def cache_shapes(
-    model: ModelName, config: DecoderConfig, batch: int, length: int, dtype: Any
+    model: ModelName, config: DecoderConfig, batch: int, length: int, dtype: DTypeLike
 ) -> Shapes:
     """Returns the state names and shapes of one model's cache."""
     leaf = jax.ShapeDtypeStruct((batch, config.num_kv_heads, length, config.head_size), dtype)
@@ -40,8 +44,8 @@ def write_rows(
     return cache
 
 
-@jax.jit
-def _write_layer(cache: KeyValue, rows: KeyValue, start: Int[Array, " B"]) -> KeyValue:
+@jit
+def _write_layer(cache: LayerCache, rows: KeyValue, start: Int[Array, " B"]) -> LayerCache:
     return write_rows(cache[0], rows[0], start), write_rows(cache[1], rows[1], start)
 
 
@@ -74,8 +78,7 @@ def run_block(
     positions = block_positions(block.start, block.tokens.shape[1])
     attention = _in_cache(model.config, cache, block.start, positions, write)
     run = model.run(block.tokens, positions, attention)
-    written: list[Any] = run.kept
-    return run.activations, written
+    return run.activations, run.kept
 
 
 def block_rows(
@@ -95,8 +98,7 @@ def block_rows(
     else:
         attention = two_part(model.config, cache, block.start, T)
     run = model.run(block.tokens, block_positions(block.start, T), attention)
-    rows: list[Any] = run.kept
-    return run.activations, rows
+    return run.activations, run.kept
 
 
 def _key_positions(cache: Cache, batch: int) -> Int[Array, "B S"]:
@@ -104,18 +106,20 @@ def _key_positions(cache: Cache, batch: int) -> Int[Array, "B S"]:
     return jnp.broadcast_to(jnp.arange(S, dtype=jnp.int32)[None, :], (batch, S))
 
 
-def first_rows(kv: KeyValue, count: int | None) -> KeyValue:
+def first_rows(
+    kv: KeyValue, count: int | None
+) -> tuple[Float[Array, "B K W H"], Float[Array, "B K W H"]]:
     """Returns keys and values of the first `count` tokens, of all if it is None."""
     return kv[0][:, :, :count], kv[1][:, :, :count]
 
 
 def _in_cache(
     config: DecoderConfig, cache: Cache, start: Array, positions: Array, write: int | None
-):
+) -> Attend[LayerCache]:
     keys = _key_positions(cache, positions.shape[0])
     masks = {w: causal_mask(positions, keys, w) for w in _windows(config)}
 
-    def attention(layer: int, q: Array, kv: KeyValue) -> tuple[Array, KeyValue]:
+    def attention(layer: int, q: Array, kv: KeyValue) -> tuple[Array, LayerCache]:
         k, v = _write_layer(cache[layer], first_rows(kv, write), start)
         mask = masks[config.window(layer)]
         out = attend(q, [(k, v, mask)], scale=config.scale, softcap=config.attention_softcap)
@@ -124,7 +128,7 @@ def _in_cache(
     return attention
 
 
-def two_part(config: DecoderConfig, cache: Cache, start: Array, T: int):
+def two_part(config: DecoderConfig, cache: Cache, start: Array, T: int) -> Attend[KeyValue]:
     """Returns the attention of a block of T tokens at `start` over a cache that stays as it is."""
     S = cache[0][0].shape[2]
     masks = {w: two_part_masks(start, T, S, w) for w in _windows(config)}
@@ -137,7 +141,7 @@ def two_part(config: DecoderConfig, cache: Cache, start: Array, T: int):
     return attention
 
 
-def _kernel(config: DecoderConfig, cache: Cache, start: Array):
+def _kernel(config: DecoderConfig, cache: Cache, start: Array) -> Attend[KeyValue]:
     def attention(layer: int, q: Array, kv: KeyValue) -> tuple[Array, KeyValue]:
         window, softcap = config.window(layer), config.attention_softcap
         parts = (*cache[layer], *kv)

@@ -1,5 +1,8 @@
 """Defines the single steps over a state that they write."""
 
+# Some of jax's functions have types in part only.
+# pyright: reportUnknownMemberType=false
+
 from __future__ import annotations
 
 import jax
@@ -9,7 +12,7 @@ from jaxtyping import Array, Float, Int
 from tandem_export.config import TandemConfig
 from tandem_export.contract import prefix_name
 from tandem_export.graphs.graph import Arrays
-from tandem_export.graphs.numerics.indexing import take_along_axis
+from tandem_export.graphs.numerics import take_along_axis
 from tandem_export.graphs.program import StepProgram
 from tandem_export.graphs.state import Block, Cache, Caches
 from tandem_export.graphs.steps.cache import (
@@ -18,13 +21,21 @@ from tandem_export.graphs.steps.cache import (
     run_block,
     write_layers,
 )
-from tandem_export.model import KeyValue, bind, joined
+from tandem_export.model import Decoder, Drafter, KeyValue, bind, joined
 
 
-def part(config: TandemConfig, params: Arrays, name: str):
-    """Returns the model `primary`, `drafter` or `router` over the graph's parameters."""
-    tensors = {key.split(".", 1)[1]: x for key, x in params.items() if key.startswith(name)}
-    return bind(config, name, tensors)
+def primary_of(config: TandemConfig, params: Arrays) -> Decoder:
+    """Returns the primary over a graph's parameters."""
+    return bind(config, "primary", _tensors(params, "primary"))
+
+
+def drafter_of(config: TandemConfig, params: Arrays) -> Drafter:
+    """Returns the drafter over a graph's parameters."""
+    return bind(config, "drafter", _tensors(params, "drafter"))
+
+
+def _tensors(params: Arrays, part: str) -> Arrays:
+    return {key.split(".", 1)[1]: x for key, x in params.items() if key.startswith(part)}
 
 
 def run_primary(
@@ -37,7 +48,7 @@ def run_primary(
     activations are those of the padded block, of which only T rows are written.
     """
     T, padded = block.tokens.shape[1], _padded(block, program.least_rows)
-    primary = part(program.config, params, "primary")
+    primary = primary_of(program.config, params)
     activations, cache = run_block(primary, caches.primary, padded, program.attention, write=T)
     drafter = caches.drafter
     if program.config.is_tandem:
@@ -59,7 +70,7 @@ def projected_rows(
 ) -> list[KeyValue]:
     """Returns, per layer, the drafter's rows `[B, K, T, H]` of a block that the primary ran."""
     positions = block_positions(block.start, block.tokens.shape[1])
-    return part(config, params, "drafter").prefix_key_value(activations, positions)
+    return drafter_of(config, params).prefix_key_value(activations, positions)
 
 
 def primary_logits(
@@ -71,7 +82,7 @@ def primary_logits(
     """
     B, T = tokens.shape
     rows = x.reshape(B, -1, x.shape[-1])
-    return part(config, params, "primary").logits(rows)[:, :T]
+    return primary_of(config, params).logits(rows)[:, :T]
 
 
 def run_drafter(
@@ -83,7 +94,7 @@ def run_drafter(
     once.
     """
     B, T = block.tokens.shape
-    drafter, least = part(program.config, params, "drafter"), program.least_rows
+    drafter, least = drafter_of(program.config, params), program.least_rows
     activations, cache = run_block(
         drafter, cache, _padded(block, least), program.attention, write=T
     )
@@ -94,24 +105,30 @@ def run_drafter(
     return picked if few else drafter.logits(picked), cache
 
 
-def primary_block(program: StepProgram, params: Arrays, state: Arrays, inputs: Arrays):
-    """Graph `primary_block`: tokens `[B, T]`, start `[B]` -> logits `[B, T, V]` float32."""
+def primary_block(
+    program: StepProgram, params: Arrays, state: Arrays, inputs: Arrays
+) -> tuple[Arrays, Arrays]:
+    """Computes `primary_block`: tokens `[B, T]`, start `[B]` -> logits `[B, T, V]` float32."""
     block = Block.read(inputs)
     x, caches = run_primary(program, params, Caches.read(state), block)
     logits = primary_logits(program.config, params, x, block.tokens)
     return {"logits": logits}, state | caches.named()
 
 
-def drafter_step(program: StepProgram, params: Arrays, state: Arrays, inputs: Arrays):
-    """Graph `drafter_step`: tokens `[B, T]`, start `[B]` -> logits `[B, V]` of the last token."""
+def drafter_step(
+    program: StepProgram, params: Arrays, state: Arrays, inputs: Arrays
+) -> tuple[Arrays, Arrays]:
+    """Computes `drafter_step`: tokens `[B, T]`, start `[B]` -> logits `[B, V]` of the last one."""
     block, caches = Block.read(inputs), Caches.read(state)
     last = jnp.full_like(block.start, block.tokens.shape[1] - 1)
     logits, cache = run_drafter(program, params, caches.drafter, block, last)
     return {"logits": logits}, state | caches._replace(drafter=cache).named()
 
 
-def prefill(program: StepProgram, params: Arrays, state: Arrays, inputs: Arrays):
-    """Graph `prefill`: writes a prompt chunk into both caches; no logits.
+def prefill(
+    program: StepProgram, params: Arrays, state: Arrays, inputs: Arrays
+) -> tuple[Arrays, Arrays]:
+    """Computes `prefill`: writes a prompt chunk into both caches; no logits.
 
     Rows past the prompt's end are written too; nothing reads them before they are overwritten.
     """
@@ -124,8 +141,10 @@ def prefill(program: StepProgram, params: Arrays, state: Arrays, inputs: Arrays)
     return {}, state | caches.named()
 
 
-def router(config: TandemConfig, params: Arrays, state: Arrays, inputs: Arrays):
-    """Graph `router`: drafter logits `[B, V]` -> predicted acceptance `[B]`."""
+def router(
+    config: TandemConfig, params: Arrays, state: Arrays, inputs: Arrays
+) -> tuple[Arrays, Arrays]:
+    """Computes `router`: drafter logits `[B, V]` -> predicted acceptance `[B]`."""
     return {"acceptance": predict_acceptance(config, params, inputs["logits"])}, state
 
 
@@ -135,11 +154,12 @@ def predict_acceptance(
     """Returns the predicted acceptance, 1 - p(disagree), of a token drawn from drafter logits."""
     rows = params.get("drafter.vocabulary.rows")
     embedding = joined(params)["drafter.embedding.weight"]
-    return part(config, params, "router")(logits, embedding, rows)
+    router = bind(config, "router", _tensors(params, "router"))
+    return router(logits, embedding, rows)
 
 
-def insert(params: Arrays, state: Arrays, inputs: Arrays):
-    """Graph `insert`: copies a prefilled row into row `slot` of every state array."""
+def insert(params: Arrays, state: Arrays, inputs: Arrays) -> tuple[Arrays, Arrays]:
+    """Computes `insert`: copies a prefilled row into row `slot` of every state array."""
     del params
     slot = inputs["slot"]
 

@@ -7,6 +7,9 @@ runtime can hold the caches in memory of its own.
 Parameters of any floating dtype are computed with in float32, and caches are float32.
 """
 
+# Some of jax's functions have types in part only.
+# pyright: reportUnknownMemberType=false
+
 from __future__ import annotations
 
 import jax.numpy as jnp
@@ -21,28 +24,34 @@ from tandem_export.graphs.steps.cache import block_rows
 from tandem_export.model import KeyValue
 
 
-def primary_block(config: TandemConfig, params: Arrays, state: Arrays, inputs: Arrays):
-    """Graph `primary_block`: tokens `[B, T]`, start `[B]` -> logits `[B, T, V]`, the block's rows.
+def primary_block(
+    config: TandemConfig, params: Arrays, state: Arrays, inputs: Arrays
+) -> tuple[Arrays, Arrays]:
+    """Computes `primary_block`: tokens `[B, T]`, start `[B]` -> logits `[B, T, V]`, new rows.
 
     Rows of both caches in a tandem pair, of the primary's alone otherwise.
     """
     params = _in_float32(params)
     x, rows = _primary_rows(config, params, state, inputs)
     # Flat rows through the head: engines run a product of three axes at half the speed.
-    logits = in_place.part(config, params, "primary").logits(x)
+    logits = in_place.primary_of(config, params).logits(x)
     return rows | {"logits": logits.reshape(*inputs["tokens"].shape, -1)}, state
 
 
-def drafter_step(config: TandemConfig, params: Arrays, state: Arrays, inputs: Arrays):
-    """Graph `drafter_step`: tokens `[B, T]`, start `[B]` -> logits `[B, V]` of the last, rows."""
+def drafter_step(
+    config: TandemConfig, params: Arrays, state: Arrays, inputs: Arrays
+) -> tuple[Arrays, Arrays]:
+    """Computes `drafter_step`: tokens `[B, T]`, start `[B]` -> logits `[B, V]`, new rows."""
     params = _in_float32(params)
     x, rows = _drafter_rows(config, params, state, inputs)
     last = x.reshape(*inputs["tokens"].shape, -1)[:, -1]
-    return rows | {"logits": in_place.part(config, params, "drafter").logits(last)}, state
+    return rows | {"logits": in_place.drafter_of(config, params).logits(last)}, state
 
 
-def prefill(config: TandemConfig, params: Arrays, state: Arrays, inputs: Arrays):
-    """Graph `prefill`: a prompt chunk's rows of both caches, no logits."""
+def prefill(
+    config: TandemConfig, params: Arrays, state: Arrays, inputs: Arrays
+) -> tuple[Arrays, Arrays]:
+    """Computes `prefill`: a prompt chunk's rows of both caches, no logits."""
     params = _in_float32(params)
     _, rows = _primary_rows(config, params, state, inputs)
     if not config.is_tandem:
@@ -50,8 +59,10 @@ def prefill(config: TandemConfig, params: Arrays, state: Arrays, inputs: Arrays)
     return rows, state
 
 
-def router(config: TandemConfig, params: Arrays, state: Arrays, inputs: Arrays):
-    """Graph `router`: drafter logits `[B, V]` -> predicted acceptance `[B]`."""
+def router(
+    config: TandemConfig, params: Arrays, state: Arrays, inputs: Arrays
+) -> tuple[Arrays, Arrays]:
+    """Computes `router`: drafter logits `[B, V]` -> predicted acceptance `[B]`."""
     return in_place.router(config, _in_float32(params), state, inputs)
 
 
@@ -64,7 +75,7 @@ def _primary_rows(
     config: TandemConfig, params: Arrays, state: Arrays, inputs: Arrays
 ) -> tuple[Float[Array, "M D"], Arrays]:
     block = Block.read(inputs)
-    primary = in_place.part(config, params, "primary")
+    primary = in_place.primary_of(config, params)
     cache = _cache(config.primary, state, "primary", block)
     activations, rows = block_rows(primary, cache, block)
     outputs = _outputs("primary", rows)
@@ -78,7 +89,7 @@ def _drafter_rows(
     config: TandemConfig, params: Arrays, state: Arrays, inputs: Arrays
 ) -> tuple[Float[Array, "M D"], Arrays]:
     block = Block.read(inputs)
-    drafter = in_place.part(config, params, "drafter")
+    drafter = in_place.drafter_of(config, params)
     activations, rows = block_rows(drafter, _cache(config.drafter, state, "drafter", block), block)
     return activations[-1], _outputs("drafter", rows)
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from tandem_export.checkpoint.comparison.npz import load_npz
-from tandem_export.checkpoint.record import naming
-from tandem_export.checkpoint.tensors import map_tensors
+from tandem_export.checkpoint import map_tensors, naming
+from tandem_export.checkpoint.comparison import load_npz
 from tandem_export.errors import CheckpointError
 from tandem_export.importing.foreign.torch_file import read_torch
 from tandem_export.importing.lazy import LazyTensor, lazy
@@ -30,10 +29,10 @@ def read_arrays(path: Path) -> dict[str, LazyTensor]:
         raise CheckpointError(f"the folder `{path.name}` must hold {rule}. Got: none")
     arrays: dict[str, LazyTensor] = {}
     for file in files:
-        found = _read_file(file)
-        if twice := sorted(set(found) & set(arrays)):
+        more = _read_file(file)
+        if twice := sorted(set(more) & set(arrays)):
             raise CheckpointError(f"`{file.name}`: another file has tensor `{twice[0]}` too")
-        arrays |= found
+        arrays |= more
     return arrays
 
 

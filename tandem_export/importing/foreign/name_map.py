@@ -6,10 +6,10 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from tandem_export.checkpoint.record import read_text
+from tandem_export.checkpoint import read_text
 from tandem_export.errors import CheckpointError
+from tandem_export.jsontypes import Json
 
 PARTS = ("primary", "drafter", "router")
 _MATRICES, _ROTARY = ("in_out", "out_in"), ("halves", "interleaved")
@@ -70,7 +70,7 @@ class NameMap:
         ]
 
 
-def _is_text(value: Any) -> bool:
+def _is_text(value: Json) -> bool:
     return isinstance(value, str)
 
 

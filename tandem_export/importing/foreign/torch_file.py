@@ -7,7 +7,6 @@ import mmap
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import ml_dtypes
 import numpy as np
@@ -52,7 +51,7 @@ def read_torch(path: Path) -> dict[str, LazyTensor]:
         ) from error
     with path.open("rb") as file:
         data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    return {name: _tensor(name, own, records, data) for name, own in _flat(tree)}
+    return {name: _tensor(name, tensor, records, data) for name, tensor in _flat(tree)}
 
 
 def _description(archive: zipfile.ZipFile, records: dict[str, zipfile.ZipInfo]) -> bytes:
@@ -71,8 +70,8 @@ def _check_byte_order(archive: zipfile.ZipFile, records: dict[str, zipfile.ZipIn
         raise CheckpointError(f"its values must be little-endian. Got: {archive.read(info)[:8]!r}")
 
 
-def _flat(tree: Any) -> Iterator[tuple[str, Strided]]:
-    """Names and tensors; a dict's keys and a list's places are joined by points."""
+def _flat(tree: object) -> Iterator[tuple[str, Strided]]:
+    """Yields names and tensors; keys of dicts and indices of lists are joined by points."""
     waiting, seen = [((), tree)], 0
     while waiting:
         path, value = waiting.pop()
@@ -90,17 +89,21 @@ def _flat(tree: Any) -> Iterator[tuple[str, Strided]]:
 
 
 def _tensor(
-    name: str, own: Strided, records: dict[str, zipfile.ZipInfo], data: mmap.mmap
+    name: str, tensor: Strided, records: dict[str, zipfile.ZipInfo], data: mmap.mmap
 ) -> LazyTensor:
-    values = _values(name, own.storage, records, data)
-    last = own.offset + sum((n - 1) * step for n, step in zip(own.shape, own.stride, strict=True))
-    if math.prod(own.shape) and last >= len(values):
+    values = _values(name, tensor.storage, records, data)
+    last = tensor.offset + sum(
+        (n - 1) * step for n, step in zip(tensor.shape, tensor.stride, strict=True)
+    )
+    if math.prod(tensor.shape) and last >= len(values):
         raise CheckpointError(
             f"tensor `{name}` must lie within the {len(values)} values of its storage. Got: {last}"
         )
-    steps = tuple(step * values.itemsize for step in own.stride)
+    steps = tuple(step * values.itemsize for step in tensor.stride)
     try:
-        view = np.ndarray(own.shape, values.dtype, values, own.offset * values.itemsize, steps)
+        view = np.ndarray(
+            tensor.shape, values.dtype, values, tensor.offset * values.itemsize, steps
+        )
     except (ValueError, OverflowError, TypeError) as error:
         raise CheckpointError(f"tensor `{name}` has no shape of an array. Got: {error}") from error
     return lazy(view)
@@ -109,7 +112,7 @@ def _tensor(
 def _values(
     name: str, storage: Storage, records: dict[str, zipfile.ZipInfo], data: mmap.mmap
 ) -> np.ndarray:
-    """The mapped values of a storage."""
+    """Returns the mapped values of a storage."""
     dtype, info = _DTYPES.get(storage.kind), records.get(f"data/{storage.key}")
     if dtype is None:
         raise CheckpointError(

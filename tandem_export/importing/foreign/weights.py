@@ -8,8 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tandem_export.checkpoint.record import naming
-from tandem_export.checkpoint.tensors import listed
+from tandem_export.checkpoint import listed, naming
 from tandem_export.config import TandemConfig
 from tandem_export.errors import CheckpointError
 from tandem_export.importing.foreign.arrays import read_arrays
@@ -45,10 +44,16 @@ def _renamed(
 
     wanted = {part: abstract(config, part) for part in PARTS if has_part(config, part)}
     theirs = {
-        (part, name): names.theirs(part, name) for part, own in wanted.items() for name in own
+        (part, name): names.theirs(part, name)
+        for part, expected in wanted.items()
+        for name in expected
     }
     _check_names(
-        names, {part: set(own) for part, own in wanted.items()}, theirs, set(arrays), where
+        names,
+        {part: set(expected) for part, expected in wanted.items()},
+        theirs,
+        set(arrays),
+        where,
     )
     parts: Parts = {part: {} for part in wanted}
     for (part, name), their in theirs.items():
@@ -70,7 +75,7 @@ def _check_names(
     names: NameMap,
     wanted: Mapping[str, set[str]],
     theirs: Mapping[tuple[str, str], str],
-    found: set[str],
+    present: set[str],
     where: str,
 ) -> None:
     if unknown := names.unknown(wanted):
@@ -78,9 +83,9 @@ def _check_names(
             "the map's left side must be tensors that docs/reference/checkpoint.md lists and the "
             f"configuration asks for. Got: {listed(unknown)}"
         )
-    left = found - set(theirs.values())
+    left = present - set(theirs.values())
     left = {name for name in left if not any(fnmatchcase(name, p) for p in names.unused)}
-    missing = sorted(their for their in theirs.values() if their not in found)
+    missing = sorted(their for their in theirs.values() if their not in present)
     if missing or left:
         raise CheckpointError(
             f"`{where}` must hold the {len(theirs)} tensors of the configuration, by the map's "
@@ -94,7 +99,7 @@ def _is_turned(name: str, names: NameMap) -> bool:
 
 
 def _laid_out(tensor: LazyTensor, name: str, names: NameMap, head_size: int) -> LazyTensor:
-    """The tensor `[in, out]`, heads in two halves."""
+    """Returns the tensor `[in, out]`, heads in two halves."""
     if _is_turned(name, names):
         tensor = tensor.transposed()
     if names.rotary == "interleaved" and _is_rotated(name) and tensor.shape:
@@ -105,12 +110,12 @@ def _laid_out(tensor: LazyTensor, name: str, names: NameMap, head_size: int) -> 
 
 
 def _is_rotated(name: str) -> bool:
-    """Whether the last axis runs over heads whose pairs are turned."""
+    """Returns whether the last axis runs over heads whose pairs are turned."""
     pieces = name.split(".")
     return "attention" in pieces and pieces[-2] in ("q", "k", "q_norm", "k_norm")
 
 
 def _halves_first(size: int, head_size: int) -> np.ndarray:
-    """Where each place of `[heads * H]` in halves lies in the interleaved order."""
+    """Returns where each place of `[heads * H]` in halves lies in the interleaved order."""
     order = np.arange(size).reshape(-1, head_size // 2, 2)
     return order.swapaxes(1, 2).reshape(-1)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tandem_export.checkpoint.record import naming
+from tandem_export.checkpoint import naming
 from tandem_export.config import DecoderConfig
 from tandem_export.errors import CheckpointError
 from tandem_export.importing import names
@@ -24,7 +24,7 @@ _DIVISORS = "rope_freqs.weight"
 
 
 def read_gguf(path: Path) -> Source:
-    """The decoder in a GGUF file; tensors are dequantised to float32 when they are read.
+    """Returns the decoder in a GGUF file; tensors are dequantised to float32 when they are read.
 
     Raises:
       CheckpointError: not GGUF, an unknown architecture, setting, tensor type or vocabulary.
@@ -49,14 +49,14 @@ def _check_whole(fields: Fields) -> None:
 def _source(path: Path, fields: Fields, header: GgufHeader) -> Source:
     name = fields.text("general.architecture")
     kind = family(name, "the metadata", gguf=True)
-    found = read_tensors(path, header.tensors)
-    rows = found["token_embd.weight"].shape[0] if "token_embd.weight" in found else 0
-    config = decoder_config(fields, kind, found, rows, found.get(_DIVISORS))
+    tensors = read_tensors(path, header.tensors)
+    rows = tensors["token_embd.weight"].shape[0] if "token_embd.weight" in tensors else 0
+    config = decoder_config(fields, kind, tensors, rows, tensors.get(_DIVISORS))
     if name == "llama":
-        found |= _unpermuted(config, found)
+        tensors |= _unpermuted(config, tensors)
     return Source(
         config=config,
-        tensors=collect(config, names.GGUF, found, "the tensors", unused=[_DIVISORS]),
+        tensors=collect(config, names.GGUF, tensors, "the tensors", unused=[_DIVISORS]),
         text=read_gguf_vocabulary(fields),
         facts={
             "format": "gguf",
@@ -67,24 +67,24 @@ def _source(path: Path, fields: Fields, header: GgufHeader) -> Source:
     )
 
 
-def _unpermuted(config: DecoderConfig, found: dict[str, LazyTensor]) -> dict[str, LazyTensor]:
+def _unpermuted(config: DecoderConfig, tensors: dict[str, LazyTensor]) -> dict[str, LazyTensor]:
     """Llama's q and k: GGUF has the two halves of each head's rows interleaved."""
     heads = {"attn_q": config.num_heads, "attn_k": config.num_kv_heads}
     return {
-        f"blk.{j}.{part}.{leaf}": found[f"blk.{j}.{part}.{leaf}"].take(_halves(count, config))
+        f"blk.{j}.{part}.{leaf}": tensors[f"blk.{j}.{part}.{leaf}"].take(_halves(count, config))
         for j in range(config.num_layers)
         for part, count in heads.items()
         for leaf in ("weight", "bias")
-        if _rows(found, f"blk.{j}.{part}.{leaf}") == count * config.head_size
+        if _rows(tensors, f"blk.{j}.{part}.{leaf}") == count * config.head_size
     }
 
 
-def _rows(found: dict[str, LazyTensor], name: str) -> int | None:
-    return found[name].shape[0] if name in found else None
+def _rows(tensors: dict[str, LazyTensor], name: str) -> int | None:
+    return tensors[name].shape[0] if name in tensors else None
 
 
 def _halves(heads: int, config: DecoderConfig) -> np.ndarray:
-    """Head size 4: rows 0 2 1 3 of each head."""
+    """Undoes the converter's order of rows in a head; of 4 rows it was 0 2 1 3."""
     H = config.head_size
     order = np.arange(heads * H).reshape(heads, H // 2, 2)
     return order.swapaxes(1, 2).reshape(-1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from tandem_export.errors import CheckpointError
 from tandem_export.importing.families import Family, is_local
 from tandem_export.importing.gguf.rope import rope_config
 from tandem_export.importing.lazy import LazyTensor
+from tandem_export.jsontypes import JsonObject
 from tandem_export.storage import Fields
 
 # Above every model of these families; what is beyond comes from a file that is no model.
@@ -36,7 +36,7 @@ def decoder_config(
     vocab_size: int,
     divisors: LazyTensor | None,
 ) -> DecoderConfig:
-    """The configuration of a GGUF file.
+    """Returns the configuration of a GGUF file.
 
     Norms of Gemma are stored as 1 + weight, so `norm_plus_one` is off.
 
@@ -60,7 +60,7 @@ def decoder_config(
     head_size = _head_size(values, heads, width)
     wide = _WIDE_QUERIES.get(name) == layers
     epsilon = values.number("attention.layer_norm_rms_epsilon", 0, 1)
-    own = {
+    settings = {
         "vocab_size": vocab_size,
         "num_layers": layers,
         "width": width,
@@ -80,7 +80,7 @@ def decoder_config(
         "ff_bias": "blk.0.ffn_gate.bias" in tensors,
     }
     rope = rope_config(values, head_size, divisors)
-    return DecoderConfig(**dict(kind.traits) | own, rope=rope, **_window(values, kind, layers))
+    return DecoderConfig(**dict(kind.traits) | settings, rope=rope, **_window(values, kind, layers))
 
 
 def _size(values: Fields, key: str, high: int = _LARGE) -> int:
@@ -96,7 +96,7 @@ def _head_size(values: Fields, heads: int, width: int) -> int:
     return size
 
 
-def _window(values: Fields, kind: Family, layers: int) -> dict[str, Any]:
+def _window(values: Fields, kind: Family, layers: int) -> JsonObject:
     size = values.integer("attention.sliding_window", 0, _LARGE)
     if kind.local_layers is None or not size:
         return {}
@@ -104,7 +104,7 @@ def _window(values: Fields, kind: Family, layers: int) -> dict[str, Any]:
 
 
 def _pattern(values: Fields, every: int, layers: int) -> tuple[bool, ...]:
-    """Which layers are local: listed one by one, or all but the last of every so many."""
+    """Returns which layers are local: listed one by one, or all but the last of every so many."""
     key = "attention.sliding_window_pattern"
     if isinstance(values.values.get(values.prefix + key), np.ndarray):
         listed = values.numbers(key, "iu") or []

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any
 
 import numpy as np
 
 from tandem_export.config import RopeConfig
 from tandem_export.errors import CheckpointError
 from tandem_export.importing.lazy import LazyTensor
-from tandem_export.model.rotary import inverse_frequencies
+from tandem_export.jsontypes import JsonObject
+from tandem_export.model import inverse_frequencies
 from tandem_export.storage import Fields
 
 # GGUF stores what Llama 3 divides each frequency by, not the rule. The rules that were released:
@@ -22,7 +22,7 @@ _ALL_ROTATED = ("llama", "qwen2", "qwen3")
 
 
 def rope_config(values: Fields, head_size: int, divisors: LazyTensor | None) -> RopeConfig:
-    """The rotary embedding that a file's settings describe.
+    """Returns the rotary embedding that a file's settings describe.
 
     Args:
       values: the settings under the architecture's prefix.
@@ -45,12 +45,12 @@ def rope_config(values: Fields, head_size: int, divisors: LazyTensor | None) -> 
     factor = _factor(values)
     if factor == 1 or kind == "none":
         return plain
-    own = _yarn(values, factor) if kind == "yarn" else {}
-    return dataclasses.replace(plain, scaling=kind, factor=factor, **own)
+    settings = _yarn(values, factor) if kind == "yarn" else {}
+    return dataclasses.replace(plain, scaling=kind, factor=factor, **settings)
 
 
 def _rotary_size(values: Fields, head_size: int) -> int | None:
-    """How many values of a head are rotated; None is all."""
+    """Returns how many values of a head are rotated; None is all."""
     key, name = "rope.dimension_count", values.prefix.removesuffix(".")
     size = values.integer(key, 0, 2**24) or head_size
     if size != head_size and name in _ALL_ROTATED:
@@ -58,8 +58,8 @@ def _rotary_size(values: Fields, head_size: int) -> int | None:
     return None if size == head_size else size
 
 
-def _yarn(values: Fields, factor: float) -> dict[str, Any]:
-    """What ggml's `rope_yarn` computes with."""
+def _yarn(values: Fields, factor: float) -> JsonObject:
+    """Returns what ggml's `rope_yarn` computes with."""
     key = "rope.scaling.original_context_length"
     positions = values.integer(key, 1, 2**31 - 1) or values.integer("context_length", 1, 2**31 - 1)
     attention = values.number("rope.scaling.attn_factor", 0, 1e6) or 1.0
@@ -72,13 +72,13 @@ def _yarn(values: Fields, factor: float) -> dict[str, Any]:
 
 
 def _factor(values: Fields) -> float:
-    """By its name, or by the one that it had before 2023-11; 0 is none."""
+    """Reads a factor under its name, or under the one that it had before 2023-11; 0 is none."""
     key = "rope.scaling.factor" if "rope.scaling.factor" in values else "rope.scale_linear"
     return values.number(key, 0, 1e6) or 1.0
 
 
 def _llama3(plain: RopeConfig, head_size: int, tensor: LazyTensor) -> RopeConfig:
-    """The rule whose divisors are those of the file."""
+    """Returns the rule whose divisors are those of the file."""
     size = plain.rotary_size or head_size
     if tensor.shape != (size // 2,):
         raise CheckpointError(

@@ -35,12 +35,12 @@ def read_tensors(path: Path, records: Sequence[TensorRecord]) -> dict[str, LazyT
 
 
 def type_name(record: TensorRecord) -> str:
-    """The name of a tensor's type in ggml, such as `Q4_K`."""
+    """Returns the name of a tensor's type in ggml, such as `Q4_K`."""
     return GGMLQuantizationType(record.kind).name
 
 
 def _rows(record: TensorRecord, data: np.ndarray) -> np.ndarray:
-    """The bytes of a tensor, one row of values a row."""
+    """Returns the bytes of a tensor, one row of values a row."""
     known = {int(kind) for kind in GGML_QUANT_SIZES}
     if record.kind not in known:
         raise CheckpointError(

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from tandem_export.config import DEEPEST, LARGEST, DecoderConfig
 from tandem_export.errors import CheckpointError
 from tandem_export.importing.families import Family, is_local
 from tandem_export.importing.hugging_face.rope import choose, rope_config
+from tandem_export.jsontypes import Json, JsonObject
 from tandem_export.storage import Fields
 
 _ATTENTION = {"sliding_attention": True, "full_attention": False}
 
 
-def decoder_config(given: Mapping[str, Any], kind: Family) -> DecoderConfig:
+def decoder_config(given: Mapping[str, Json], kind: Family) -> DecoderConfig:
     """Returns the configuration of a model of family `kind`.
 
     What `given` leaves out has the family's default; null is none, as in `transformers`.
@@ -95,7 +95,7 @@ def _query_scale(values: Fields, head_size: int) -> float | None:
     return None if scalar is None or scalar == head_size else scalar**-0.5
 
 
-def _window(values: Fields, kind: Family, layers: int) -> dict[str, Any]:
+def _window(values: Fields, kind: Family, layers: int) -> JsonObject:
     """Returns `sliding_window` and `window_pattern`; a window that no layer uses is none."""
     size = values.integer("sliding_window", 1, LARGEST)
     pattern = _pattern(values, kind, layers)

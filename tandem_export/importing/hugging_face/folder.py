@@ -5,9 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from tandem_export.checkpoint.record import naming
+from tandem_export.checkpoint import naming
 from tandem_export.config import DecoderConfig
 from tandem_export.errors import CheckpointError
 from tandem_export.importing.families import family
@@ -16,6 +15,7 @@ from tandem_export.importing.hugging_face.weights import read_tensors, same_valu
 from tandem_export.importing.lazy import LazyTensor
 from tandem_export.importing.source import Source, collect
 from tandem_export.importing.text import fitted
+from tandem_export.jsontypes import JsonObject
 from tandem_export.storage import read_json_object, refuse_links_outside
 from tandem_export.tokenizer import read_hugging_face
 
@@ -61,7 +61,7 @@ def read_folder(folder: Path) -> Source:
         )
 
 
-def _language_model(values: dict[str, Any]) -> tuple[dict[str, Any], str | None]:
+def _language_model(values: JsonObject) -> tuple[JsonObject, str | None]:
     """Returns the settings of the language model, and its `model_type`."""
     name, inner = values.get("model_type"), values.get("text_config")
     if isinstance(name, str) and name in _TIED and isinstance(inner, dict):

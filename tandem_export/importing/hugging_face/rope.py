@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterable
-from typing import Any
 
 from tandem_export.config import LARGEST, RopeConfig
 from tandem_export.errors import CheckpointError
 from tandem_export.importing.families import Family
+from tandem_export.jsontypes import Json, JsonObject
 from tandem_export.storage import Fields
 
 _MOST = 1e30
@@ -54,31 +54,31 @@ def choose(values: Fields, name: str, value: str, allowed: Iterable[str]) -> str
     return value
 
 
-def _first(*values: float | None) -> Any:
-    """The first value that is there."""
+def _first(*values: float | None) -> Json:
+    """Returns the first value that is there."""
     return next((value for value in values if value is not None), None)
 
 
 def _rotary_size(values: Fields, scaling: Fields, head_size: int) -> int | None:
-    """How many values of a head are rotated; None is all."""
+    """Returns how many values of a head are rotated; None is all."""
     shares = (each.number("partial_rotary_factor", 0, 1) for each in (scaling, values))
     size = int(head_size * _first(*shares, 1.0))
     return None if size == head_size else size
 
 
-def _scaled(rule: str, values: Fields, scaling: Fields) -> dict[str, Any]:
-    """The fields that a scaling has of its own."""
+def _scaled(rule: str, values: Fields, scaling: Fields) -> JsonObject:
+    """Returns the fields that a scaling has of its own."""
     if rule == "default":
         return {}
     if rule == "yarn":
         return {"scaling": rule, **_yarn(values, scaling)}
-    own: dict[str, Any] = {"scaling": rule, "factor": _needed(scaling, "factor")}
+    settings: JsonObject = {"scaling": rule, "factor": _needed(scaling, "factor")}
     if rule == "llama3":
-        own |= {n: _needed(scaling, n) for n in ("low_freq_factor", "high_freq_factor")}
-        own["original_positions"] = _original(values, scaling)
+        settings |= {n: _needed(scaling, n) for n in ("low_freq_factor", "high_freq_factor")}
+        settings["original_positions"] = _original(values, scaling)
     if rule == "dynamic":  # `transformers` stretches from here whatever else is said
-        own["original_positions"] = _positions(values)
-    return own
+        settings["original_positions"] = _positions(values)
+    return settings
 
 
 def _needed(scaling: Fields, name: str) -> float:
@@ -91,13 +91,13 @@ def _positions(values: Fields) -> int:
 
 
 def _original(values: Fields, scaling: Fields) -> int:
-    """The positions of the first training; without them, all positions."""
+    """Returns the positions of the first training; without them, all positions."""
     name = "original_max_position_embeddings"
     outer = values.integer(name, 1, LARGEST)
     return outer or scaling.integer(name, 1, LARGEST) or _positions(values)
 
 
-def _yarn(values: Fields, scaling: Fields) -> dict[str, Any]:
+def _yarn(values: Fields, scaling: Fields) -> JsonObject:
     original = _original(values, scaling)
     factor = scaling.number("factor", 0, _MOST)
     factor = _positions(values) / original if factor is None else factor
@@ -113,7 +113,7 @@ def _yarn(values: Fields, scaling: Fields) -> dict[str, Any]:
 
 
 def _attention_factor(scaling: Fields, factor: float) -> float:
-    """The temperature of YaRN (arXiv 2309.00071, section 3.3); DeepSeek's has two parts."""
+    """Returns the temperature of YaRN (arXiv 2309.00071, section 3.3); DeepSeek's has two parts."""
     given = scaling.number("attention_factor", 0, _MOST)
     if given is not None:
         return given

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tandem_export.checkpoint.record import naming
-from tandem_export.checkpoint.tensors import map_tensors
+from tandem_export.checkpoint import map_tensors, naming
 from tandem_export.config import DecoderConfig
 from tandem_export.errors import CheckpointError
 from tandem_export.importing.lazy import LazyTensor, lazy
@@ -108,7 +107,7 @@ def _rows(name: str, tensor: LazyTensor, parts: Mapping[str, int]) -> dict[str, 
 
 
 def same_values(one: LazyTensor, other: LazyTensor) -> bool:
-    """Whether two tensors have the same shape, dtype and bytes, compared some rows at a time."""
+    """Returns whether two tensors have equal shape, dtype and bytes; reads some rows at a time."""
     if (one.shape, one.dtype) != (other.shape, other.dtype):
         return False
     first, second = one.read(), other.read()

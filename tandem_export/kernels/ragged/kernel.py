@@ -11,7 +11,6 @@ the cache. Blocks that a row has not filled, or that lie before its window, are 
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +22,7 @@ from tandem_export.kernels.ragged.tiling import SUBLANES, Tiling, tiling_of
 from tandem_export.model import MASKED, group_queries, ungroup_queries
 
 # Of the product of queries with keys, and of weights with values: rows by rows, or rows by columns.
+Dimensions = tuple[tuple[tuple[int, ...], tuple[int, ...]], tuple[tuple[()], tuple[()]]]
 _NT, _NN = (((1,), (1,)), ((), ())), (((1,), (0,)), ((), ()))
 
 
@@ -39,7 +39,7 @@ def kernel(
     window: int | None,
     interpret: bool = False,
 ) -> Float[Array, "B T N H"]:
-    """As `reference`; with `interpret` it runs anywhere, slowly."""
+    """Computes what `reference` does, in one kernel; with `interpret` it runs anywhere, slowly."""
     (B, T, N, H), (K, S) = q.shape, k_cache.shape[1:3]
     tiling = tiling_of(q.shape, k_cache.shape, q.dtype)
     queries = _padded(group_queries(q, K))
@@ -47,14 +47,14 @@ def kernel(
     M = queries.shape[2]
     k_cache, v_cache = (_placed(x, tiling, interpret) for x in (k_cache, v_cache))
     rows = pl.BlockSpec((1, 1, M, H), lambda b, k, s, start: (b, k, 0, 0))
-    own = pl.BlockSpec((1, 1, k_block.shape[2], H), lambda b, k, s, start: (b, k, 0, 0))
+    block_spec = pl.BlockSpec((1, 1, k_block.shape[2], H), lambda b, k, s, start: (b, k, 0, 0))
     filled = _cache_spec(tiling, H, window)
     run = pl.pallas_call(
         partial(_body, T=T, tiling=tiling, scale=scale, softcap=softcap, window=window),
         grid_spec=pltpu.PrefetchScalarGridSpec(
             num_scalar_prefetch=1,
             grid=(B, K, S // tiling.block),
-            in_specs=[rows, filled, filled, own, own],
+            in_specs=[rows, filled, filled, block_spec, block_spec],
             out_specs=rows,
             scratch_shapes=[pltpu.VMEM((M, n), jnp.float32) for n in (1, 1, H)],
         ),
@@ -71,7 +71,7 @@ def kernel(
 
 
 def _placed(cache: Array, tiling: Tiling, interpret: bool) -> Array:
-    """The cache as the kernel reads it, from HBM.
+    """Returns the cache as the kernel reads it, from HBM.
 
     Where it is free to, XLA copies all of a cache onto the chip first, full or not, and after the
     new rows are written all of it back.
@@ -81,16 +81,16 @@ def _placed(cache: Array, tiling: Tiling, interpret: bool) -> Array:
 
 
 def _padded(rows: Float[Array, "B K R H"]) -> Float[Array, "B K _R H"]:
-    """With rows of zeros to whole registers: Mosaic refuses a bfloat16 product with one row.
+    """Pads with zero rows to a full register tile: Mosaic refuses a bfloat16 product with one row.
 
-    No query sees the rows behind a block, and nothing reads the result of a query that is no token.
+    No query sees the padding after a block, and the results of padding queries are discarded.
     """
     more = -rows.shape[2] % SUBLANES
     return jnp.pad(rows, ((0, 0), (0, 0), (0, more), (0, 0)))
 
 
 def _cost(q: Array, cache: Array, S: int) -> pl.CostEstimate:
-    """With every row full: what the compiler schedules around the kernel."""
+    """Estimates the cost with full caches; the compiler schedules what is around by it."""
     return pl.CostEstimate(
         flops=4 * q.size * S,
         bytes_accessed=2 * cache.size * cache.dtype.itemsize + 2 * q.size * q.dtype.itemsize,
@@ -99,13 +99,13 @@ def _cost(q: Array, cache: Array, S: int) -> pl.CostEstimate:
 
 
 def _filled(start: Array, tiling: Tiling, window: int | None) -> tuple[Array, Array]:
-    """The first and the last block that a row at `start` reads; an empty row reads none."""
+    """Returns the first and the last block that a row at `start` reads; an empty row reads none."""
     first = 0 * start if window is None else jnp.maximum(start - window + 1, 0) // tiling.block
     return first, (start + tiling.block - 1) // tiling.block - 1
 
 
 def _cache_spec(tiling: Tiling, H: int, window: int | None) -> pl.BlockSpec:
-    def place(b: Array, k: Array, s: Array, start: Array) -> tuple[Any, ...]:
+    def place(b: Array, k: Array, s: Array, start: jax.Ref) -> tuple[Array | int, ...]:
         first, last = _filled(start[b], tiling, window)
         near = jnp.clip(s, first, jnp.maximum(last, first))
         return (b, k, 0, near) if tiling.transposed else (b, k, near, 0)
@@ -115,16 +115,16 @@ def _cache_spec(tiling: Tiling, H: int, window: int | None) -> pl.BlockSpec:
 
 
 def _body(
-    start_ref: Any,
-    q_ref: Any,
-    k_cache_ref: Any,
-    v_cache_ref: Any,
-    k_block_ref: Any,
-    v_block_ref: Any,
-    out_ref: Any,
-    peak_ref: Any,
-    total_ref: Any,
-    mixed_ref: Any,
+    start_ref: jax.Ref,
+    q_ref: jax.Ref,
+    k_cache_ref: jax.Ref,
+    v_cache_ref: jax.Ref,
+    k_block_ref: jax.Ref,
+    v_block_ref: jax.Ref,
+    out_ref: jax.Ref,
+    peak_ref: jax.Ref,
+    total_ref: jax.Ref,
+    mixed_ref: jax.Ref,
     *,
     T: int,
     tiling: Tiling,
@@ -132,13 +132,13 @@ def _body(
     softcap: float | None,
     window: int | None,
 ) -> None:
-    """One block of one row and head; `peak`, `total` and `mixed` are the softmax so far."""
+    """Adds one block of one row and head; `peak`, `total` and `mixed` are the softmax so far."""
     start, s = start_ref[pl.program_id(0)], pl.program_id(2)
     first, last = _filled(start, tiling, window)
     M, padded = q_ref.shape[2], k_block_ref.shape[2]
 
-    def scores(k: Array, dimensions: Any, position: Array) -> Array:
-        """Masked scores `[M, keys]`; `position` of each key is relative to the block's first."""
+    def scores(k: Array, dimensions: Dimensions, position: Array) -> Array:
+        """Returns masked scores `[M, keys]`; `position` of a key counts from the block's first."""
         raw = _product(q_ref[0, 0], k, dimensions) * scale
         raw = raw if softcap is None else jnp.tanh(raw / softcap) * softcap
         token = jax.lax.broadcasted_iota(jnp.int32, raw.shape, 0) % T
@@ -174,5 +174,5 @@ def _body(
         out_ref[0, 0] = (mixed_ref[...] / total_ref[...]).astype(out_ref.dtype)
 
 
-def _product(a: Array, b: Array, dimensions: Any) -> Array:
+def _product(a: Array, b: Array, dimensions: Dimensions) -> Array:
     return jax.lax.dot_general(a, b, dimensions, preferred_element_type=jnp.float32)

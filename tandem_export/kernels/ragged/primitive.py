@@ -40,7 +40,7 @@ def ragged_attention(
     softcap: float | None = None,
     window: int | None = None,
 ) -> Float[Array, "B T N H"]:
-    """Attention of a block of T tokens, under one softmax, over a cache and over itself.
+    """Computes attention of a block of T tokens, under one softmax, over a cache and over itself.
 
     Args:
       q: float32 or bfloat16 queries of the tokens at `start .. start + T - 1` of each row.
@@ -69,7 +69,7 @@ def ragged_attention(
     )
 
 
-def _lower_for_tpu(context: Any, *arguments: Any, **parameters: Any) -> Any:
+def _lower_for_tpu(context: mlir.LoweringRuleContext, *arguments: Any, **parameters: Any) -> Any:
     lower = mlir.lower_fun(kernel, multiple_results=False)
     with jax.sharding.use_abstract_mesh(_CHIP):
         try:

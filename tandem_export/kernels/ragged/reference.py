@@ -19,7 +19,7 @@ def reference(
     softcap: float | None,
     window: int | None,
 ) -> Float[Array, "B T N H"]:
-    """Attention over the first `start` positions of the cache and, causally, over the block."""
+    """Computes attention over the first `start` positions of the cache and over the block."""
     past, block = two_part_masks(start, q.shape[1], k_cache.shape[2], window)
     parts = [(k_cache, v_cache, past), (k_block, v_block, block)]
     return attend(q, parts, scale=scale, softcap=softcap)

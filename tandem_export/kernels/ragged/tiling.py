@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from tandem_export.errors import ConfigError
 
@@ -31,8 +31,8 @@ class Tiling:
     transposed: bool
 
 
-def tiling_of(q: tuple[int, ...], cache: tuple[int, ...], dtype: Any) -> Tiling:
-    """The tiling for queries `[B, T, N, H]` and a cache `[B, K, S, H]`.
+def tiling_of(q: tuple[int, ...], cache: tuple[int, ...], dtype: DTypeLike) -> Tiling:
+    """Returns the tiling for queries `[B, T, N, H]` and a cache `[B, K, S, H]`.
 
     Raises:
       ConfigError: the kernel does not take these shapes; the text says what to change.
@@ -49,8 +49,8 @@ def tiling_of(q: tuple[int, ...], cache: tuple[int, ...], dtype: Any) -> Tiling:
     return Tiling(block=fitting[0], transposed=H % _LANES > 0)
 
 
-def check_support(cache: int, dtype: Any) -> None:
-    """Whether the kernel takes a build's caches; every head size is fine.
+def check_support(cache: int, dtype: DTypeLike) -> None:
+    """Checks that the kernel takes a build's caches; every head size is fine.
 
     Args:
       cache: positions S of a row's cache.
@@ -69,7 +69,7 @@ def check_support(cache: int, dtype: Any) -> None:
 
 
 def _working_set(rows: int, H: int, block: int, itemsize: int) -> int:
-    """Bytes on the chip, about: arrays in flight twice, the softmax so far, one block's scores."""
+    """Estimates bytes on the chip: arrays in flight twice, the softmax so far, a block's scores."""
     lanes = max(H, _LANES)
     flying = 2 * itemsize * lanes * (2 * rows + 2 * block)
     return flying + 4 * rows * (lanes + 2 * _LANES) + 3 * 4 * rows * block

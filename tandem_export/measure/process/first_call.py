@@ -11,8 +11,7 @@ import time
 from pathlib import Path
 
 from tandem_export.measure.process.process import run_module
-from tandem_export.serving import LocalModel
-from tandem_export.serving.protocol import warmup_inputs
+from tandem_export.serving import LocalModel, warmup_inputs
 
 _MODULE = "tandem_export.measure.process.first_call"
 

@@ -10,8 +10,9 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from tandem_export.jsontypes import JsonObject
 from tandem_export.measure.process.process import run_module
 
 if TYPE_CHECKING:  # importing it is part of what is measured
@@ -28,9 +29,10 @@ class ProcessCost:
     the weight file's mapped pages count.
 
     Attributes:
-      load_seconds: of `load`, importing the engine included.
+      load_seconds: the time that `load` takes, with the import of the engine.
       resident: the kernel's RSS; a page of a file that is mapped twice counts twice.
-      proportional: the kernel's PSS; that page counts once; in part, if other processes map it.
+      proportional: PSS as the kernel reports it: a shared page is divided among the processes that
+        map it.
       anonymous: of those, the memory that is no page of a file.
       weights: the weight file.
     """
@@ -55,7 +57,7 @@ def measure_cost(
     return ProcessCost(**json.loads(run_module(module, path, str(executor), json.dumps(threads))))
 
 
-def _own_cost(path: str, executor: str, threads: int | None) -> dict[str, Any]:
+def _own_cost(path: str, executor: str, threads: int | None) -> JsonObject:
     from tandem_export.bundle import open_bundle
     from tandem_export.runtime import SamplingParams, load
 

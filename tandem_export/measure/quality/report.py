@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any
 
+from tandem_export.jsontypes import JsonObject
 from tandem_export.measure.quality.scores import Means
 
 
@@ -63,7 +63,7 @@ class Evaluation:
     drafter: tuple[AtBlockLength, ...]
     acceptance: tuple[Acceptance, ...]
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """Returns plain JSON values; cross entropy in nats a token, shares as fractions."""
         values = dataclasses.asdict(self)
         primary = {name: values["primary"][name] for name in ("tokens", "accuracy", "ce")}

@@ -8,9 +8,8 @@ from pathlib import Path
 
 from tandem_export.bundle import Bundle, open_bundle
 from tandem_export.errors import BundleError, ConfigError
-from tandem_export.runtime import batches_of
+from tandem_export.runtime import batches_of, limits_of
 from tandem_export.runtime.executors import ExecutorSpec, default_executor
-from tandem_export.runtime.rounds.buckets import limits_of
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from tokenizers import Tokenizer
 
 from tandem_export.errors import RequestError
+from tandem_export.jsontypes import Json
 from tandem_export.runtime import ChatTemplate
 from tandem_export.storage import encode_text, parse_json, read_text
 
@@ -60,7 +60,7 @@ def read_texts(
       tokenizer: of the bundle.
       chat: of the bundle.
       window: the most tokens that the pair reads in one piece. A longer conversation is cut; one
-        whose answer begins behind the cut is left out.
+        whose answer begins after the cut is left out.
       begin: id of the begin token, if the model has one.
       ends: ids of the tokens that end an answer.
 
@@ -126,8 +126,8 @@ def _turns(where: str, line: str, chat: ChatTemplate) -> tuple[str, str]:
     return prompt, whole[len(prompt) :]
 
 
-def _messages(where: str, value: Any) -> list[dict[str, str]]:
-    messages: Any = value.get("messages") if isinstance(value, dict) else None
+def _messages(where: str, value: Json) -> list[dict[str, str]]:
+    messages: Json = value.get("messages") if isinstance(value, dict) else None
     listed = isinstance(messages, list) and len(messages) > 1 and all(map(_is_message, messages))
     if listed and messages[-1]["role"] == "assistant":
         return messages
@@ -136,7 +136,7 @@ def _messages(where: str, value: Any) -> list[dict[str, str]]:
     raise RequestError(f"{rule}, of which the last is the assistant's. Got: {got}")
 
 
-def _is_message(value: Any) -> bool:
+def _is_message(value: Json) -> bool:
     return isinstance(value, dict) and all(
         isinstance(value.get(name), str) for name in ("role", "content")
     )

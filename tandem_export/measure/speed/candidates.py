@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Literal
 
 from tandem_export.errors import ConfigError
-from tandem_export.runtime import Limits, SamplingParams
+from tandem_export.runtime import Limits, Mode, SamplingParams
 from tandem_export.runtime.executors import ExecutorSpec
-from tandem_export.runtime.request.params import Mode
 
 Family = Literal["primary", "speed", "router", "standalone", "baseline"]
 FAMILIES: tuple[Family, ...] = Family.__args__  # type: ignore[attr-defined]

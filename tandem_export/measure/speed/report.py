@@ -6,9 +6,9 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import Any
 
-from tandem_export.measure.process.startup import Startup
+from tandem_export.jsontypes import JsonObject
+from tandem_export.measure.process import Startup
 from tandem_export.measure.speed.candidates import Candidate
 
 
@@ -87,11 +87,11 @@ class Comparison:
 
     bundle: str
     baseline: str | None
-    options: dict[str, Any]
+    options: JsonObject
     tables: tuple[Table, ...]
     startup: Startup | None
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """Plain JSON values; times in seconds, rates in tokens per second, shares as fractions."""
         return dataclasses.asdict(self)
 

@@ -6,18 +6,18 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from tandem_export.bundle import Bundle, open_bundle
-from tandem_export.data.prompts import Prompt, encode_prompts
+from tandem_export.data import Prompt, encode_prompts
 from tandem_export.errors import ConfigError
-from tandem_export.measure.process.startup import measure_startup
+from tandem_export.jsontypes import JsonObject
+from tandem_export.measure.process import measure_startup
 from tandem_export.measure.speed.candidates import BenchOptions, Candidate, candidates
 from tandem_export.measure.speed.report import Comparison, Measurement, Table, table
 from tandem_export.measure.turns import take_turns
 from tandem_export.progress import Progress, silent
 from tandem_export.runtime import Engine, Limits, batches_of, load
-from tandem_export.runtime.request.admission import round_kind
+from tandem_export.runtime.request import round_kind
 
 Prompts = list[tuple[int, ...]]
 
@@ -64,7 +64,7 @@ def bench(
     )
 
 
-def _plain(options: BenchOptions) -> dict[str, Any]:
+def _plain(options: BenchOptions) -> JsonObject:
     values = dataclasses.asdict(options)
     cached = options.compilation_cache is not None
     return values | {"executor": str(options.spec), "compilation_cache": cached}

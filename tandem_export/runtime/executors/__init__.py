@@ -12,7 +12,7 @@ from tandem_export.bundle import Bundle, open_bundle
 from tandem_export.errors import BundleError, ConfigError
 from tandem_export.runtime.executors.spec import ENGINES, EngineFacts, ExecutorSpec, executor_names
 from tandem_export.runtime.rounds.protocol import Steps
-from tandem_export.serving.client.client import ClientOptions
+from tandem_export.serving import ClientOptions
 
 __all__ = [
     "ENGINES",
@@ -119,6 +119,8 @@ def make_executor(
 
                 server = spec.address or ""
                 return tf_serving_executor(graphs, batch=batch, server=server, options=serving)
+            case _:
+                pass
         importlib.import_module("flatbuffers")  # jax.export asks for it when a graph is read
         from tandem_export.runtime.executors.jax import JaxExecutor
     except ModuleNotFoundError as error:

@@ -1,5 +1,8 @@
 """JAX's persistent compilation cache."""
 
+# Some of jax's functions have types in part only.
+# pyright: reportUnknownMemberType=false
+
 from __future__ import annotations
 
 from pathlib import Path

@@ -1,5 +1,8 @@
 """Runs a bundle's exported graphs with JAX: weights and caches stay on the device."""
 
+# Some of jax's functions have types in part only.
+# pyright: reportUnknownMemberType=false
+
 from __future__ import annotations
 
 import warnings
@@ -7,15 +10,14 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import numpy as np
 from jax import export
 from jax.stages import Compiled, Lowered
 
-from tandem_export.bundle import Bundle, GraphRecord, TensorSpec
-from tandem_export.bundle.weights import MappedFile
+from tandem_export.bundle import Bundle, GraphRecord, MappedFile, TensorSpec
 from tandem_export.contract import REGISTERS, Register, is_prefix, prefix_name, without_prefix
 from tandem_export.errors import BundleError
 from tandem_export.runtime.executors.caching import use_compilation_cache
@@ -61,7 +63,7 @@ def _compile(lowered: Lowered, name: str, options: dict[str, str | bool]) -> Com
     """Compiled with `options`, or with a warning without: compilers drop options, bundles stay."""
     try:
         return _compile_apart(lowered, options)
-    except jax.errors.JaxRuntimeError as error:
+    except jax.errors.JaxRuntimeError as error:  # pyright: ignore[reportUnknownVariableType]
         if not options:
             raise
         hint = "Run `tandem-export compile` on the bundle with this compiler, or ignore it."
@@ -77,7 +79,7 @@ def _compile_apart(lowered: Lowered, options: dict[str, str | bool]) -> Compiled
     of jaxlib and crashes when the interpreter destroys jax's client under it.
     """
     pool = ThreadPoolExecutor(1, thread_name_prefix="compile")
-    compiled = pool.submit(lowered.compile, compiler_options=options)
+    compiled = pool.submit(lambda: lowered.compile(compiler_options=options))
     pool.shutdown(wait=False)
     return compiled.result()
 
@@ -92,7 +94,8 @@ def read_export(bundle: Bundle, graph: GraphRecord) -> tuple[export.Exported, tu
     stored = bundle.artifact(graph.name, export.default_export_platform())
     try:
         exported = export.deserialize(bytearray(stored.jax_export))
-        args, kwargs = jax.tree.unflatten(exported.in_tree, exported.in_avals)
+        tree = cast("Any", exported.in_tree)  # of a class that jax does not name
+        args, kwargs = jax.tree.unflatten(tree, exported.in_avals)
         given = [{name: _spec(leaf) for name, leaf in part.items()} for part in args]
     except Exception as error:  # The reader raises whatever its parsers do.
         hint = f"Is it of this jax, {jax.__version__}? Rebuild the bundle."

@@ -4,7 +4,7 @@ A round at `position` = 5 with three drafts, the second of which is refused:
 
     index      5      6     7     8
     block    last    x0    x1    x2      what the primary reads
-    log_p      p0    p1    p2    p3      p_i judges x_i, p3 would be the bonus
+    primary    p0    p1    p2    p3      p_i judges x_i, p3 would be the bonus
     commits          x0     y            accepted = 1, y is drawn at index 7
 """
 
@@ -28,68 +28,68 @@ class Verdict:
     accepted: int
 
 
-def draw(log_p: np.ndarray, seed: np.ndarray, position: int, stream: int = Stream.TOKEN) -> int:
+def draw(log_probs: np.ndarray, seed: np.ndarray, position: int, stream: int = Stream.TOKEN) -> int:
     """Draws the token at index `position` from `[V]` log-probabilities; seed `[2]` uint32.
 
     Noise is made only for the tokens that it can lift above the most likely one.
     """
-    able = np.flatnonzero(log_p > np.max(log_p) - NOISE_RANGE)
-    if able.size > log_p.size // 2:
-        return choose(log_p, gumbel(seed, position, stream, log_p.size))
-    return int(able[choose(log_p[able], gumbel_of(seed, position, stream, able))])
+    able = np.flatnonzero(log_probs > np.max(log_probs) - NOISE_RANGE)
+    if able.size > log_probs.size // 2:
+        return choose(log_probs, gumbel(seed, position, stream, log_probs.size))
+    return int(able[choose(log_probs[able], gumbel_of(seed, position, stream, able))])
 
 
-def residual_log_probs(log_p: np.ndarray, log_q: np.ndarray) -> np.ndarray:
+def residual_log_probs(log_probs_primary: np.ndarray, log_probs_drafter: np.ndarray) -> np.ndarray:
     """Returns log of normalised max(0, p - q), `[V]` float32; p where rounding leaves no mass."""
-    residual = np.maximum(np.exp(log_p) - np.exp(log_q), 0)
+    residual = np.maximum(np.exp(log_probs_primary) - np.exp(log_probs_drafter), 0)
     mass = np.sum(residual)
     if mass <= 0:
-        return log_p
+        return log_probs_primary
     with np.errstate(divide="ignore"):
         return np.log(residual / mass)
 
 
 def _leviathan(
     drafts: Sequence[int],
-    log_q: Sequence[np.ndarray],
-    log_p: Sequence[np.ndarray],
+    log_probs_drafter: Sequence[np.ndarray],
+    log_probs_primary: Sequence[np.ndarray],
     seed: np.ndarray,
     position: int,
 ) -> Verdict:
     for i, token in enumerate(drafts):
         index = position + 1 + i
-        p, q = np.exp(log_p[i][token]), np.exp(log_q[i][token])
+        p, q = np.exp(log_probs_primary[i][token]), np.exp(log_probs_drafter[i][token])
         if not uniform(seed, index, Stream.ACCEPT) * q < p:
-            residual = residual_log_probs(log_p[i], log_q[i])
+            residual = residual_log_probs(log_probs_primary[i], log_probs_drafter[i])
             primary_token = draw(residual, seed, index, Stream.RESIDUAL)
             return Verdict(tokens=(*drafts[:i], primary_token), accepted=i)
-    return _bonus(drafts, log_p, seed, position)
+    return _bonus(drafts, log_probs_primary, seed, position)
 
 
 def _gumbel(
-    drafts: Sequence[int], log_p: Sequence[np.ndarray], seed: np.ndarray, position: int
+    drafts: Sequence[int], log_probs_primary: Sequence[np.ndarray], seed: np.ndarray, position: int
 ) -> Verdict:
     for i, token in enumerate(drafts):
-        primary_token = draw(log_p[i], seed, position + 1 + i)
+        primary_token = draw(log_probs_primary[i], seed, position + 1 + i)
         if primary_token != token:
             return Verdict(tokens=(*drafts[:i], primary_token), accepted=i)
     n = len(drafts)
-    return Verdict(tokens=(*drafts, draw(log_p[n], seed, position + 1 + n)), accepted=n)
+    return Verdict(tokens=(*drafts, draw(log_probs_primary[n], seed, position + 1 + n)), accepted=n)
 
 
 def _bonus(
-    drafts: Sequence[int], log_p: Sequence[np.ndarray], seed: np.ndarray, position: int
+    drafts: Sequence[int], log_probs_primary: Sequence[np.ndarray], seed: np.ndarray, position: int
 ) -> Verdict:
     n = len(drafts)
-    bonus = draw(log_p[n], seed, position + 1 + n, Stream.RESIDUAL)
+    bonus = draw(log_probs_primary[n], seed, position + 1 + n, Stream.RESIDUAL)
     return Verdict(tokens=(*drafts, bonus), accepted=n)
 
 
 def judge(
     rule: AcceptanceRule,
     drafts: Sequence[int],
-    log_q: Sequence[np.ndarray],
-    log_p: Sequence[np.ndarray],
+    log_probs_drafter: Sequence[np.ndarray],
+    log_probs_primary: Sequence[np.ndarray],
     seed: np.ndarray,
     position: int,
 ) -> Verdict:
@@ -98,17 +98,17 @@ def judge(
     Args:
       rule: see `AcceptanceRule`.
       drafts: g tokens, for the indices `position + 1 ..`.
-      log_q: g arrays `[V]`, what each draft was drawn from.
-      log_p: g + 1 arrays `[V]`, the primary's processed log-probabilities at the same places.
+      log_probs_drafter: g arrays `[V]`, what each draft was drawn from.
+      log_probs_primary: g + 1 arrays `[V]`, processed as the drafter's, at the same offsets.
       seed: `[2]` uint32.
       position: index of the last committed token.
     """
     if rule == AcceptanceRule.LEVIATHAN:
-        return _leviathan(drafts, log_q, log_p, seed, position)
+        return _leviathan(drafts, log_probs_drafter, log_probs_primary, seed, position)
     if rule == AcceptanceRule.GUMBEL:
-        return _gumbel(drafts, log_p, seed, position)
+        return _gumbel(drafts, log_probs_primary, seed, position)
     if rule == AcceptanceRule.STANDALONE_FREE or not drafts:
-        return _bonus(drafts, log_p, seed, position)
+        return _bonus(drafts, log_probs_primary, seed, position)
     return Verdict(tokens=tuple(drafts), accepted=len(drafts))
 
 

@@ -111,7 +111,7 @@ def admit(index: int, prompt: Sequence[int], params: SamplingParams, limits: Lim
     kind, max_draft = round_kind(params, limits)
     _check_prompt(index, prompt, limits)
     _check_room(index, len(prompt), params, kind.gamma, limits.cache)
-    ends = frozenset() if params.ignore_end_tokens else limits.end_tokens
+    ends = frozenset[int]() if params.ignore_end_tokens else limits.end_tokens
     return Job(
         index=index,
         prompt=tuple(prompt),

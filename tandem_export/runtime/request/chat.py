@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from tokenizers import Tokenizer
 
@@ -12,6 +12,12 @@ from tandem_export.runtime.request.chat_process import PROCESS
 from tandem_export.storage import encode_text
 
 Message = Mapping[str, Any]
+
+
+def _are_messages(values: object) -> bool:
+    if not isinstance(values, Sequence) or isinstance(values, str | bytes):
+        return False
+    return all(isinstance(value, Mapping) for value in cast("Sequence[object]", values))
 
 
 class ChatTemplate:
@@ -55,8 +61,7 @@ class ChatTemplate:
             takes too long or too much memory.
           ModuleNotFoundError: jinja2 is not installed.
         """
-        listed = isinstance(messages, Sequence) and not isinstance(messages, str | bytes)
-        if not listed or not all(isinstance(message, Mapping) for message in messages):
+        if not _are_messages(messages):
             rule = "messages must be a list of mappings with `role` and `content`"
             raise RequestError(f"{rule}. Got: {str(messages)[:80]}")
         names = {

@@ -14,7 +14,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any, NoReturn
 
-from jinja2 import TemplateError, nodes
+from jinja2 import Template, TemplateError, nodes
 from jinja2.ext import Extension
 from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -57,13 +57,12 @@ def _to_json(
 
 
 @lru_cache(maxsize=8)
-def _compiled(text: str) -> Any:
+def _compiled(text: str) -> Template:
     environment = ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, "jinja2.ext.loopcontrols"]
     )
-    environment.filters["tojson"] = _to_json
-    environment.globals |= {"raise_exception": _refuse, "strftime_now": _now}
-    return environment.from_string(text)
+    environment.filters["tojson"] = _to_json  # pyright: ignore[reportUnknownMemberType]
+    return environment.from_string(text, {"raise_exception": _refuse, "strftime_now": _now})
 
 
 def _rendered(request: dict[str, Any]) -> dict[str, str]:

@@ -12,9 +12,9 @@ import threading
 import time
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from tandem_export.errors import RequestError
+from tandem_export.jsontypes import JsonObject
 
 # A long chat renders in milliseconds.
 SECONDS = 10.0
@@ -35,7 +35,7 @@ class TemplateProcess:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
 
-    def render(self, template: str, names: dict[str, Any]) -> str:
+    def render(self, template: str, names: JsonObject) -> str:
         """Returns the text that the template makes of its names, which are JSON values.
 
         Raises:

@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from numbers import Real
 from typing import Literal, get_args
 
 from tandem_export.contract import AcceptanceRule
 from tandem_export.errors import ConfigError
+from tandem_export.values import are_whole, are_words, is_real, is_whole
 
 Mode = Literal["speed", "router", "standalone", "standalone_free", "primary", "drafter"]
 MODES: tuple[Mode, ...] = get_args(Mode)
 RULES = {"leviathan": AcceptanceRule.LEVIATHAN, "gumbel": AcceptanceRule.GUMBEL}
-
-
-def _is_int(value: object, low: int, high: int = 2**31 - 1) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
-
-
-def _is_number(value: object, low: float, high: float) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool) and low <= float(value) <= high
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,23 +60,23 @@ class SamplingParams:
             if getattr(self, option.name) is None:
                 object.__setattr__(self, option.name, option.default)
         for name in ("max_new_tokens", "num_samples"):
-            self._check(name, _is_int(getattr(self, name), 1), "an int of at least 1")
-        self._check("top_k", _is_int(self.top_k, 0), "an int of at least 0 (0 is off)")
-        self._check("seed", _is_int(self.seed, 0, 2**64 - 1), "an int of 0 .. 2**64 - 1")
-        ok = _is_number(self.temperature, 1e-6, 1e6) or _is_number(self.temperature, 0, 0)
+            self._check(name, is_whole(getattr(self, name), 1), "an int of at least 1")
+        self._check("top_k", is_whole(self.top_k, 0), "an int of at least 0 (0 is off)")
+        self._check("seed", is_whole(self.seed, 0, 2**64 - 1), "an int of 0 .. 2**64 - 1")
+        ok = is_real(self.temperature, 1e-6, 1e6) or is_real(self.temperature, 0, 0)
         self._check("temperature", ok, "0 (greedy), or a number of 1e-6 .. 1e6")
-        ok = _is_number(self.top_p, 0, 1) and self.top_p > 0
+        ok = is_real(self.top_p, 0, 1) and self.top_p > 0
         self._check("top_p", ok, "a number above 0, at most 1 (1 is off)")
-        self._check("min_p", _is_number(self.min_p, 0, 1), "a number of 0 .. 1 (0 is off)")
+        self._check("min_p", is_real(self.min_p, 0, 1), "a number of 0 .. 1 (0 is off)")
         for name, names in (("rule", tuple(RULES)), ("mode", MODES)):
             value = getattr(self, name)
             self._check(name, isinstance(value, str) and value in names, f"one of {names}")
         for name in ("ignore_end_tokens", "logprobs"):
             self._check(name, isinstance(getattr(self, name), bool), "True or False")
         self._check_stops()
-        ok = self.gamma is None or _is_int(self.gamma, 1)
+        ok = self.gamma is None or is_whole(self.gamma, 1)
         self._check("gamma", ok, "None or an int of at least 1 (for 0 use mode 'primary')")
-        ok = self.tau is None or _is_number(self.tau, 0, 1)
+        ok = self.tau is None or is_real(self.tau, 0, 1)
         self._check("tau", ok, "None or a number of 0 .. 1")
 
     def _check(self, name: str, ok: bool, rule: str) -> None:
@@ -92,11 +84,8 @@ class SamplingParams:
             raise ConfigError(f"`{name}` must be {rule}. Got: {getattr(self, name)!r}")
 
     def _check_stops(self) -> None:
-        ok = isinstance(self.stop, tuple) and all(isinstance(s, str) and s for s in self.stop)
-        self._check("stop", ok, "a tuple of non-empty strings")
-        ids = self.stop_token_ids
-        ok = isinstance(ids, tuple) and all(_is_int(token, 0) for token in ids)
-        self._check("stop_token_ids", ok, "a tuple of token ids")
+        self._check("stop", are_words(self.stop) and all(self.stop), "a tuple of non-empty strings")
+        self._check("stop_token_ids", are_whole(self.stop_token_ids, 0), "a tuple of token ids")
 
     @property
     def graph_rule(self) -> AcceptanceRule:

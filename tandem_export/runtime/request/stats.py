@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from itertools import zip_longest
-from typing import Any
+
+from tandem_export.jsontypes import JsonObject
 
 
 def _ratio(a: float, b: float) -> float | None:
@@ -21,11 +22,12 @@ class Counts:
 
     Attributes:
       tokens: tokens of the answers.
-      wasted: tokens that were committed, then discarded: they stood behind a stop in their block.
+      wasted: tokens that were committed, then discarded: they came after a stop in their block.
       drafted: tokens that the drafter proposed to the primary.
       verified: those of them that the primary judged (none in the standalone modes).
       accepted: those of them that a round committed, by judgement or, standalone, without.
-      rounds: primary runs; of the whole batch in a total, that the row took part in for a request.
+      rounds: forward passes of the primary: for an engine, of the whole batch; for a request, those
+        that included its row.
       drafter_runs: drafter runs, counted likewise.
       router_stops: drafts that the router ended.
       drafted_at, accepted_at: the same by place in the draft, first place first.
@@ -39,8 +41,8 @@ class Counts:
     rounds: int = 0
     drafter_runs: int = 0
     router_stops: int = 0
-    drafted_at: list[int] = field(default_factory=list)
-    accepted_at: list[int] = field(default_factory=list)
+    drafted_at: list[int] = field(default_factory=list[int])
+    accepted_at: list[int] = field(default_factory=list[int])
 
     def add_draft(self, drafted: int, accepted: int, *, verified: bool, stopped: bool) -> None:
         """Counts one row's draft of one round."""
@@ -72,7 +74,7 @@ class Counts:
         """Accepted / drafted for each place in the draft."""
         return [a / d for a, d in zip(self.accepted_at, self.drafted_at, strict=True)]
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """Plain JSON values; seconds where the name says so, ratios as fractions."""
         return dict(vars(self)) | {
             "drafted_at": list(self.drafted_at),
@@ -97,7 +99,7 @@ class RequestStats(Counts):
     prefill_seconds: float = 0.0
     seconds: float = 0.0
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """As `Counts.to_dict`, with `tokens_per_second`."""
         return super().to_dict() | {"tokens_per_second": _ratio(self.tokens, self.seconds)}
 
@@ -135,7 +137,7 @@ class EngineStats(Counts):
         """Time in the call but outside the executor."""
         return self.seconds - self.prefill_seconds - self.insert_seconds - self.round_seconds
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """As `Counts.to_dict`, with `host_seconds` and `tokens_per_second`."""
         more = {"host_seconds": self.host_seconds}
         return super().to_dict() | more | {"tokens_per_second": _ratio(self.tokens, self.seconds)}

@@ -47,7 +47,7 @@ def toy_tokenizer() -> Tokenizer:
     tokenizer = Tokenizer(models.BPE({p: i for i, p in enumerate(pieces)}, []))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_special_tokens(["<end>"])
+    tokenizer.add_special_tokens(["<end>"])  # pyright: ignore[reportUnknownMemberType]
     return tokenizer
 
 

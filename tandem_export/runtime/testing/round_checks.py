@@ -147,7 +147,7 @@ def a_rounds_row_does_not_depend_on_its_neighbours(subject: Subject) -> None:
     """Bit for bit, log-probabilities too: beside idle slots, and beside a sampled row."""
     row = Row(prompt=PROMPTS[2], params=_HOT)
     for rounds in subject.drivers():
-        seen = []
+        seen: list[np.ndarray] = []
         for neighbour in (None, Row(prompt=PROMPTS[1], params=_SAMPLED, budget=4)):
             for slot in range(subject.executor.batch):
                 rounds.release(slot)

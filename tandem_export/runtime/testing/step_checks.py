@@ -129,7 +129,7 @@ def an_insert_replaces_whatever_stood_there(subject: Subject) -> None:
 
 def a_steps_row_does_not_depend_on_its_neighbours(subject: Subject) -> None:
     """Bit for bit: beside an idle row, and beside two others."""
-    seen = []
+    seen: list[tuple[np.ndarray, np.ndarray]] = []
     for neighbour in (None, *PROMPTS[:2]):
         executor = subject.idle()
         put(executor, PROMPTS[2], 0)

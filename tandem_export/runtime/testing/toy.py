@@ -181,7 +181,9 @@ class ToyExecutor:
 
         reserve = 0 if rule == AcceptanceRule.STANDALONE else 1
         limit = min(int(rows.max_draft[b]), kind.gamma, at.budget - reserve)
-        drafts, log_q, token = [], [], at.last
+        drafts: list[int] = []
+        log_q: list[np.ndarray] = []
+        token = at.last
         if self.independent and limit and at.position:
             self._step(b, at.previous, at.position - 1)
         for i in range(limit):

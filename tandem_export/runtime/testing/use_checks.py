@@ -7,7 +7,7 @@ from contextlib import closing
 from threading import Thread
 from typing import TypeVar
 
-from tandem_export.runtime.rounds.protocol import PrefilledRow
+from tandem_export.runtime.rounds.protocol import PrefilledRow, RoundResult
 from tandem_export.runtime.testing.subject import (
     PROMPTS,
     Check,
@@ -49,10 +49,10 @@ def nothing_compiles_after_warm_up(subject: Subject) -> None:
         cold = executor.counters.compilations_after_warm_up
         assert cold == executor.counters.compilations > 0, "a request waited for graphs"
         for rounds in subject.drivers(executor):
-            kinds = {"kinds": [subject.kind], "steps": rounds is not executor.rounds}
-            executor.warm_up(**kinds)
+            steps = rounds is not executor.rounds
+            executor.warm_up([subject.kind], steps=steps)
             warm = executor.counters.warm
-            executor.warm_up(**kinds)
+            executor.warm_up([subject.kind], steps=steps)
             assert executor.counters.warm == warm > 0, "what is compiled is compiled once"
             inputs = insert_all(subject, rounds, [_ROW], executor)
             rounds.round(subject.kind, inputs)
@@ -88,7 +88,7 @@ def a_released_slot_is_idle(subject: Subject) -> None:
 def other_threads_may_call_it(subject: Subject) -> None:
     """One at a time: a thread prefills, another inserts, each round has a thread of its own."""
     for rounds in subject.drivers():
-        results = []
+        results: list[RoundResult] = []
         prefilled = _in_a_thread(lambda: subject.executor.prefill(_ROW.prompt))
         inputs = insert_all(subject, rounds, [_ROW])
         _in_a_thread(lambda r=rounds, p=prefilled: r.insert(p, 0, _ROW.registers))

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 from urllib.parse import SplitResult
 
 import numpy as np
 
 from tandem_export.errors import ConfigError, ServingError
 from tandem_export.serving.client import messages
-from tandem_export.serving.client.client import ClientOptions
-from tandem_export.serving.client.protos import message
+from tandem_export.serving.client.options import ClientOptions
+from tandem_export.serving.client.protos import Message, message
 from tandem_export.serving.protocol import (
     MOST_VALUES,
     Interrupted,
@@ -21,6 +21,11 @@ from tandem_export.serving.protocol import (
     refused,
 )
 
+if TYPE_CHECKING:
+    import grpc
+
+# One request, and its deadline; the class is private in grpc.
+Method = Callable[..., Message]
 _PORT = 8500
 _SERVICE = "/tensorflow.serving.PredictionService"
 _MAX_BYTES = 4 * MOST_VALUES
@@ -42,14 +47,16 @@ class GrpcWire:
             raise ConfigError(f"gRPC needs {error.name!r}. {hint}") from error
         self._grpc, self._model, self._options = grpc, model, options
         self._target = f"{address.hostname}:{address.port or _PORT}"
-        self._channel = _channel(grpc, self._target, options if address.scheme == "grpcs" else None)
-        self._predict = self._method("Predict", "PredictResponse")
-        self._metadata = self._method("GetModelMetadata", "GetModelMetadataResponse")
+        self._channel = _channel(self._target, options if address.scheme == "grpcs" else None)
+        self._predict = self._method("Predict", "PredictRequest", "PredictResponse")
+        self._metadata = self._method(
+            "GetModelMetadata", "GetModelMetadataRequest", "GetModelMetadataResponse"
+        )
 
-    def _method(self, name: str, answer: str) -> Any:
+    def _method(self, name: str, request: str, answer: str) -> Method:
         return self._channel.unary_unary(
             f"{_SERVICE}/{name}",
-            request_serializer=lambda request: request.SerializeToString(),
+            request_serializer=message(request).SerializeToString,
             response_deserializer=message(answer).FromString,
         )
 
@@ -59,27 +66,27 @@ class GrpcWire:
         return messages.read_signatures(self._ask("metadata", self._metadata, request))
 
     def send(
-        self, signature: str, own: Signature, inputs: Mapping[str, np.ndarray]
+        self, signature: str, definition: Signature, inputs: Mapping[str, np.ndarray]
     ) -> dict[str, np.ndarray]:
         """See `Wire.send`."""
         request = messages.predict_request(self._model, signature, inputs)
         answer = self._ask(signature, self._predict, request)
         values = {name: messages.read_array(tensor) for name, tensor in answer.outputs.items()}
-        return check_answer(signature, own, values)
+        return check_answer(signature, definition, values)
 
-    def _ask(self, what: str, method: Any, request: Any) -> Any:
+    def _ask(self, what: str, method: Method, request: Message) -> Message:
         try:
             return method(request, timeout=self._options.deadline)
         except self._grpc.RpcError as error:
             raise self._explain(what, error) from error
 
-    def _explain(self, what: str, error: Any) -> Exception:
+    def _explain(self, what: str, error: grpc.RpcError) -> Exception:
         code, text = error.code(), error.details() or ""
         codes = self._grpc.StatusCode
         where = f"{what} of model {self._model!r} at {self._target}"
-        found = refused(what, text)
-        if found is not None:
-            return found
+        refusal = refused(what, text)
+        if refusal is not None:
+            return refusal
         if code == codes.DEADLINE_EXCEEDED:
             rule = f"must answer within {self._options.deadline:g} s (`deadline`)"
             return Interrupted(f"{where} {rule}. Got: no answer")
@@ -92,8 +99,10 @@ class GrpcWire:
         self._channel.close()
 
 
-def _channel(grpc: Any, target: str, trust: ClientOptions | None) -> Any:
-    """A channel to `target`; TLS where `trust` says whom to trust."""
+def _channel(target: str, trust: ClientOptions | None) -> grpc.Channel:
+    """Returns a channel to `target`; TLS where `trust` says whom to trust."""
+    import grpc
+
     limits = [
         ("grpc.max_receive_message_length", _MAX_BYTES),
         ("grpc.max_send_message_length", _MAX_BYTES),

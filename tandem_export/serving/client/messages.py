@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
 from tandem_export.errors import ServingError
-from tandem_export.serving.client.protos import message
+from tandem_export.serving.client.protos import Message, message
 from tandem_export.serving.protocol import MOST_VALUES, Field, Signature, check_signatures
 
 # TensorFlow's `DataType`: its number, and the field of a `TensorProto` that holds such values one
@@ -18,8 +17,8 @@ _DTYPES = {"float32": (1, "float_val"), "int32": (3, "int_val"), "uint32": (22, 
 _NAMES = {number: name for name, (number, _) in _DTYPES.items()}
 
 
-def predict_request(model: str, signature: str, inputs: Mapping[str, np.ndarray]) -> Any:
-    """A `PredictRequest`."""
+def predict_request(model: str, signature: str, inputs: Mapping[str, np.ndarray]) -> Message:
+    """Returns a `PredictRequest`."""
     request = message("PredictRequest")()
     request.model_spec.name = model
     request.model_spec.signature_name = signature
@@ -32,8 +31,8 @@ def predict_request(model: str, signature: str, inputs: Mapping[str, np.ndarray]
     return request
 
 
-def read_array(tensor: Any) -> np.ndarray:
-    """The array of a `TensorProto`: bytes, or values one by one, where the last one repeats.
+def read_array(tensor: Message) -> np.ndarray:
+    """Reads a `TensorProto`: bytes, or values one by one, the last of which repeats.
 
     Raises:
       ServingError: another dtype than signatures have, or values that do not fit the shape.
@@ -55,16 +54,16 @@ def read_array(tensor: Any) -> np.ndarray:
     return np.pad(values, (0, missing), "edge" if len(values) else "constant").reshape(shape)
 
 
-def metadata_request(model: str) -> Any:
-    """A `GetModelMetadataRequest` for the signatures."""
+def metadata_request(model: str) -> Message:
+    """Returns a `GetModelMetadataRequest` for the signatures."""
     request = message("GetModelMetadataRequest")()
     request.model_spec.name = model
     request.metadata_field.append("signature_def")
     return request
 
 
-def read_signatures(answer: Any) -> dict[str, Signature]:
-    """The signatures in a `GetModelMetadataResponse`, TensorFlow's own left out.
+def read_signatures(answer: Message) -> dict[str, Signature]:
+    """Returns the signatures in a `GetModelMetadataResponse`, TensorFlow's own left out.
 
     Raises:
       ServingError: the answer holds none, or as `check_signatures`.
@@ -77,14 +76,14 @@ def read_signatures(answer: Any) -> dict[str, Signature]:
         raise ServingError(f"the metadata must hold a SignatureDefMap. Got: {error}") from error
     return check_signatures(
         {
-            name: Signature(_fields(own.inputs), _fields(own.outputs))
-            for name, own in packed.signature_def.items()
+            name: Signature(_fields(definition.inputs), _fields(definition.outputs))
+            for name, definition in packed.signature_def.items()
             if not name.startswith("__")
         }
     )
 
 
-def _fields(infos: Any) -> dict[str, Field]:
+def _fields(infos: Message) -> dict[str, Field]:
     return {
         name: Field(tuple(dim.size for dim in info.tensor_shape.dim), _dtype_name(info.dtype))
         for name, info in infos.items()

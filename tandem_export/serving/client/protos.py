@@ -16,6 +16,8 @@ from tandem_export.errors import ConfigError
 
 _PACKAGE = "tandem_export.serving"
 _SCALARS = ("bytes", "float", "int32", "int64", "string", "uint32")
+# protobuf makes classes of messages at run time: they have no types.
+Message = Any
 # Message -> field -> (number, type), as a .proto file would have them.
 FIELDS: Mapping[str, Mapping[str, tuple[int, str]]] = {
     "Dim": {"size": (1, "int64")},
@@ -45,8 +47,8 @@ FIELDS: Mapping[str, Mapping[str, tuple[int, str]]] = {
 }
 
 
-def message(name: str) -> Any:
-    """The class of a message of `FIELDS`.
+def message(name: str) -> Message:
+    """Returns the class of a message of `FIELDS`.
 
     Raises:
       ConfigError: protobuf is not installed.
@@ -55,7 +57,7 @@ def message(name: str) -> Any:
 
 
 @cache
-def _classes() -> dict[str, Any]:
+def _classes() -> dict[str, Message]:
     try:
         from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
     except ModuleNotFoundError as error:
@@ -65,9 +67,9 @@ def _classes() -> dict[str, Any]:
         name="tandem_export/serving.proto", package=_PACKAGE, syntax="proto3"
     )
     for name, fields in FIELDS.items():
-        own = file.message_type.add(name=name)
+        descriptor = file.message_type.add(name=name)
         for field, (number, kind) in fields.items():
-            _add_field(own, field, number, kind)
+            _add_field(descriptor, field, number, kind)
     # A pool of its own: TensorFlow may be in the process too, and fills the default one.
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
@@ -77,15 +79,15 @@ def _classes() -> dict[str, Any]:
     }
 
 
-def _add_field(own: Any, name: str, number: int, kind: str) -> None:
+def _add_field(descriptor: Message, name: str, number: int, kind: str) -> None:
     label, _, of = kind.rpartition(" ")
     if label == "map":  # on the wire, a repeated message of key and value
-        entry = own.nested_type.add(name=f"{name.title().replace('_', '')}Entry")
+        entry = descriptor.nested_type.add(name=f"{name.title().replace('_', '')}Entry")
         entry.options.map_entry = True
         _add_field(entry, "key", 1, "string")
         _add_field(entry, "value", 2, of)
-        of = f"{own.name}.{entry.name}"
-    field = own.field.add(name=name, number=number)
+        of = f"{descriptor.name}.{entry.name}"
+    field = descriptor.field.add(name=name, number=number)
     field.label = field.LABEL_REPEATED if label else field.LABEL_OPTIONAL
     if of in _SCALARS:
         field.type = field.Type.Value(f"TYPE_{of.upper()}")

@@ -7,14 +7,15 @@ import json
 import ssl
 from collections.abc import Mapping
 from functools import cache
-from typing import Any
 from urllib.parse import SplitResult, quote
 
 import numpy as np
+from jsonschema.protocols import Validator
 
 from tandem_export.errors import ServingError
-from tandem_export.serving.client.client import ClientOptions
+from tandem_export.jsontypes import Json, JsonObject
 from tandem_export.serving.client.http import TooLong, ask
+from tandem_export.serving.client.options import ClientOptions
 from tandem_export.serving.protocol import (
     Field,
     Interrupted,
@@ -66,7 +67,7 @@ _SIGNATURES = {
 }
 
 
-def _inside(names: tuple[str, ...], schema: dict[str, Any]) -> dict[str, Any]:
+def _inside(names: tuple[str, ...], schema: JsonObject) -> JsonObject:
     for name in reversed(names):
         schema = {"type": "object", "required": [name], "properties": {name: schema}}
     return schema
@@ -92,27 +93,25 @@ class RestWire:
         listed = answer["metadata"]["signature_def"]["signature_def"]
         return check_signatures(
             {
-                name: Signature(_fields(own["inputs"]), _fields(own["outputs"]))
-                for name, own in listed.items()
+                name: Signature(_fields(definition["inputs"]), _fields(definition["outputs"]))
+                for name, definition in listed.items()
                 if not name.startswith("__")
             }
         )
 
     def send(
-        self, signature: str, own: Signature, inputs: Mapping[str, np.ndarray]
+        self, signature: str, definition: Signature, inputs: Mapping[str, np.ndarray]
     ) -> dict[str, np.ndarray]:
         """See `Wire.send`."""
         columns = {name: value.tolist() for name, value in inputs.items()}
         body = {"signature_name": signature, "inputs": columns}
         outputs = self._ask(signature, ":predict", body, _PREDICTION)["outputs"]
-        if len(own.outputs) == 1:  # the server then leaves the name out
-            outputs = {next(iter(own.outputs)): outputs}
+        if len(definition.outputs) == 1:  # the server then leaves the name out
+            outputs = {next(iter(definition.outputs)): outputs}
         named = outputs if isinstance(outputs, dict) else {}
-        return check_answer(signature, own, {n: _array(v) for n, v in named.items()})
+        return check_answer(signature, definition, {n: _array(v) for n, v in named.items()})
 
-    def _ask(
-        self, what: str, rest: str, body: dict[str, Any] | None, schema: dict[str, Any]
-    ) -> dict[str, Any]:
+    def _ask(self, what: str, rest: str, body: JsonObject | None, schema: JsonObject) -> JsonObject:
         data = None if body is None else json.dumps(body).encode()
         where = f"{what} at {self._address.geturl()}{self._path}{rest}"
         seconds = self._options.deadline
@@ -148,12 +147,12 @@ def _trust(options: ClientOptions) -> ssl.SSLContext:
 
 
 @cache
-def _validator(schema: str) -> Any:
+def _validator(schema: str) -> Validator:
     return make_validator(json.loads(schema))
 
 
-def _parse(text: bytes, where: str, schema: dict[str, Any]) -> dict[str, Any]:
-    """The answer, once it is known to have the form of TensorFlow Serving's."""
+def _parse(text: bytes, where: str, schema: JsonObject) -> JsonObject:
+    """Returns the answer, once it is known to have the form of TensorFlow Serving's."""
     # Lenient: the server writes NaN and infinities as Python does.
     values = parse_json(text, name=where, error=ServingError, lenient=True)
     breach = first_breach(_validator(json.dumps(schema)), values)
@@ -176,15 +175,15 @@ def _explain(what: str, where: str, status: int, text: str) -> Exception:
     return kind(f"{where} failed. Got: {status}: {text[:_SHOWN]}")
 
 
-def _array(value: Any) -> np.ndarray:
-    """The array that lists of lists make; an empty one of objects where they make none."""
+def _array(value: Json) -> np.ndarray:
+    """Returns the array that lists of lists make; an empty one of objects where they make none."""
     try:
         return np.array(value)
     except (ValueError, OverflowError):  # lists of different lengths
         return np.array([], object)
 
 
-def _fields(infos: Mapping[str, Any]) -> dict[str, Field]:
+def _fields(infos: Mapping[str, Json]) -> dict[str, Field]:
     return {
         name: Field(
             tuple(int(dim["size"]) for dim in info["tensor_shape"].get("dim", ())),

@@ -11,25 +11,21 @@ import threading
 from collections.abc import Mapping
 from concurrent import futures
 from dataclasses import dataclass
-from http.server import ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tandem_export.errors import ServingError
 from tandem_export.serving.local import LocalModel
 from tandem_export.serving.protocol import DEFAULT_SIGNATURE, Signature
+from tandem_export.serving.stand_in.refusal import Refusal
+
+if TYPE_CHECKING:
+    import grpc
 
 _THREADS = 16
-
-
-class Refusal(Exception):
-    """An answer that is an error: gRPC's status name, and the text."""
-
-    def __init__(self, status: str, text: str) -> None:
-        super().__init__(text)
-        self.status = status
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +96,7 @@ class StandIn:
         return self._model
 
     def version(self, name: str) -> str:
-        """The version of the model `name` that is served.
+        """Returns the version of the model `name` that is served.
 
         Raises:
           Refusal: another model is served.
@@ -110,7 +106,7 @@ class StandIn:
         return self._version
 
     def signatures(self, name: str) -> dict[str, Signature]:
-        """The signatures of the model `name`.
+        """Returns the signatures of the model `name`.
 
         Raises:
           Refusal: another model is served.
@@ -130,11 +126,11 @@ class StandIn:
         import tensorflow as tf
 
         key = signature or DEFAULT_SIGNATURE
-        own = self.signatures(name).get(key)
-        if own is None:
+        definition = self.signatures(name).get(key)
+        if definition is None:
             raise Refusal("FAILED_PRECONDITION", f'Serving signature key "{key}" not found.')
-        if set(own.inputs) != set(inputs):
-            text = f"input keys must be {sorted(own.inputs)}. Got: {sorted(inputs)}"
+        if set(definition.inputs) != set(inputs):
+            text = f"input keys must be {sorted(definition.inputs)}. Got: {sorted(inputs)}"
             raise Refusal("INVALID_ARGUMENT", text)
         try:
             return self._model.run(key, inputs)
@@ -151,14 +147,14 @@ class StandIn:
         self._model.close()
 
 
-def _http_server(port: int, handler: Any) -> ThreadingHTTPServer:
+def _http_server(port: int, handler: type[BaseHTTPRequestHandler]) -> ThreadingHTTPServer:
     try:
         return ThreadingHTTPServer(("localhost", port), handler)
     except OSError as error:
         raise ServingError(f"port {port} of localhost must be free. Got: {error}") from error
 
 
-def _grpc_server(tls: Tls | None, port: int) -> tuple[Any, int]:
+def _grpc_server(tls: Tls | None, port: int) -> tuple[grpc.Server, int]:
     import grpc
 
     # By default a second server may share the port of the first.

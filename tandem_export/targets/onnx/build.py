@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tandem_export.bundle.layout import graph_file
+from tandem_export.bundle import graph_file
 from tandem_export.targets.context import BuildContext
 from tandem_export.targets.onnx.operators import OPSET
 from tandem_export.targets.onnx.readme import readme

@@ -8,8 +8,7 @@ from pathlib import Path
 import onnx
 from onnx import ModelProto, TensorProto, TypeProto, ValueInfoProto, helper
 
-from tandem_export.bundle import TensorPlace
-from tandem_export.bundle.layout import WEIGHTS
+from tandem_export.bundle import WEIGHTS, TensorPlace
 from tandem_export.graphs import Graph
 from tandem_export.targets.errors import (
     ExternalDataError,

@@ -8,8 +8,7 @@ import jax
 import onnx
 from onnx import ModelProto, TensorProto, helper
 
-from tandem_export.bundle import TensorPlace
-from tandem_export.bundle.layout import WEIGHTS
+from tandem_export.bundle import WEIGHTS, TensorPlace
 from tandem_export.graphs import Arrays, Graph
 from tandem_export.targets.onnx.lower import lower
 from tandem_export.targets.onnx.operators import IR_VERSION, OPSET

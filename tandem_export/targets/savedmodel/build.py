@@ -29,7 +29,7 @@ def build_savedmodel(context: BuildContext[SavedModelOptions]) -> SavedModelFact
         was written does not load with the planned signatures, or computes something else.
     """
     # TensorFlow takes seconds to load; nothing else in `targets` needs it.
-    from tandem_export.serving.files import write_serving_files
+    from tandem_export.serving import write_serving_files
     from tandem_export.targets.savedmodel.check import check_model
     from tandem_export.targets.savedmodel.compact.portable import make_portable
     from tandem_export.targets.savedmodel.write.export import save

@@ -12,7 +12,8 @@ import numpy as np
 import tensorflow as tf
 
 from tandem_export.graphs import Graph
-from tandem_export.serving.local import LocalModel
+from tandem_export.jsontypes import JsonObject
+from tandem_export.serving import LocalModel
 from tandem_export.targets.errors import NameMismatchError
 from tandem_export.targets.savedmodel.session.method import Method
 from tandem_export.targets.validate.arrays import check_arrays, described
@@ -77,7 +78,7 @@ def _first(graphs: Sequence[Graph]) -> list[Graph]:
 
 
 def _run(graph: Graph, model: LocalModel, scratch: int) -> Run:
-    def run(params: Any, state: Any, inputs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    def run(params: Any, state: Any, inputs: Any) -> tuple[JsonObject, JsonObject]:
         del params, state  # the model has both
         slots = {"slots": np.full(graph.batch, scratch, np.int32), "owner": np.ones(1, np.int32)}
         answer = model.call(graph.name, inputs | (slots if graph.state else {}))

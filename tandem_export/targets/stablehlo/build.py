@@ -35,8 +35,8 @@ LIFETIME_DAYS = {"jax_export": 182, "stablehlo": 5 * 365}
 # The producer that MLIR bytecode names in its header.
 _PRODUCER = re.compile(rb"StableHLO_v(\d+\.\d+\.\d+)\0")
 
-# What made an operation is a line of this package, named from the package on: a bundle's bytes
-# tell neither where it was built nor who called, and do not depend on them.
+# Source locations are recorded as lines of this package, without callers and without the path to
+# the package: a bundle's bytes do not depend on where it was built, nor by whom.
 _LOCATIONS = {
     "jax_include_full_tracebacks_in_locations": False,
     "jax_hlo_source_file_canonicalization_regex": (

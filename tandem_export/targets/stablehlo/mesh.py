@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
+import jax
 from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionSpec
 
 from tandem_export.config import TandemConfig
@@ -25,6 +25,9 @@ def abstract_mesh(chips: int) -> AbstractMesh:
     return AbstractMesh((chips,), (AXIS,), axis_types=(AxisType.Auto,))
 
 
+Shardings = dict[str, NamedSharding]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Placement:
     """Where a graph's arrays lie.
@@ -36,8 +39,8 @@ class Placement:
     """
 
     axes: Mapping[str, int]
-    arguments: tuple[Any, Any, Any]
-    results: tuple[Any, Any]
+    arguments: tuple[Shardings, Shardings, Shardings]
+    results: tuple[Shardings, Shardings]
 
 
 def placement(graph: Graph, config: TandemConfig, mesh: AbstractMesh | Mesh) -> Placement:
@@ -67,17 +70,21 @@ def _axes(graph: Graph, config: TandemConfig, chips: int) -> dict[str, int]:
     return {n: axis for n, axis in (weights | caches | outputs).items() if axis is not None}
 
 
-def _weight_axis(name: str, leaf: Any, config: TandemConfig, chips: int) -> int | None:
+def _weight_axis(
+    name: str, leaf: jax.ShapeDtypeStruct, config: TandemConfig, chips: int
+) -> int | None:
     part, own = name.split(".", 1)
     return None if part == "router" else split_axis(own, leaf.shape, getattr(config, part), chips)
 
 
-def _output_axis(leaf: Any, config: TandemConfig, chips: int) -> int | None:
+def _output_axis(leaf: jax.ShapeDtypeStruct, config: TandemConfig, chips: int) -> int | None:
     by_token = leaf.ndim > 1 and leaf.shape[-1] == config.primary.vocab_size
     return leaf.ndim - 1 if by_token and leaf.shape[-1] % chips == 0 else None
 
 
-def _cache_axis(name: str, leaf: Any, config: TandemConfig, chips: int) -> int | None:
+def _cache_axis(
+    name: str, leaf: jax.ShapeDtypeStruct, config: TandemConfig, chips: int
+) -> int | None:
     """Caches `[B, K, S, H]` by their heads, those of a prefilled row too; the rest is whole."""
     cache = parse_cache_name(next(iter(without_prefix([name])), name))
     if cache is None:

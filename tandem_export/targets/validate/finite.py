@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from tandem_export.bundle.weights import forget_pages
+from tandem_export.bundle import forget_pages
 from tandem_export.errors import CheckpointError
 from tandem_export.storage import numpy_dtype
 

@@ -9,9 +9,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from tandem_export.bundle.weights import forget_pages
+from tandem_export.bundle import forget_pages
 from tandem_export.graphs import Graph
-from tandem_export.storage.memory import return_free_memory
+from tandem_export.storage import return_free_memory
 from tandem_export.targets.errors import ValueMismatchError
 from tandem_export.targets.validate.case import Case
 from tandem_export.targets.validate.rounding import POISONED, allowances, check_distance

@@ -13,28 +13,28 @@ from tandem_export.config import TandemConfig
 from tandem_export.errors import BundleError, ConfigError
 from tandem_export.graphs import BuildOptions, Graph, plan_graphs
 from tandem_export.targets import export_graph
-from tandem_export.targets.stablehlo.mesh import abstract_mesh, placement
-from tandem_export.tpu.chips import Target
-from tandem_export.tpu.compile.run import Job
-from tandem_export.tpu.plan.planner import Bucket, Plan
+from tandem_export.targets.stablehlo import abstract_mesh, placement
+from tandem_export.tpu.chips import Slice
+from tandem_export.tpu.compile.run import CompileJob
+from tandem_export.tpu.plan import Plan, PlannedBucket
 
 PLAN_ROLES = ("prefill", "insert", "primary_block", "drafter_step", "round")
 _PREFILL = 256
 
 
 @dataclass(frozen=True, kw_only=True)
-class Form:
+class Variant:
     """What of a build changes its graphs and not what they compute; see `BuildOptions`."""
 
     attention: Literal["in_cache", "two_part", "kernel"] = BuildOptions.attention
     least_rows: Literal[1, 2] = BuildOptions.least_rows
 
 
-_FORM = Form()
+_FORM = Variant()
 
 
-def bundle_jobs(bundle: Bundle, target: Target, roles: Sequence[str] = ()) -> list[Job]:
-    """The graphs of a bundle, of `roles` if any are named.
+def bundle_jobs(bundle: Bundle, target: Slice, roles: Sequence[str] = ()) -> list[CompileJob]:
+    """Returns the graphs of a bundle, of `roles` if any are named.
 
     Raises:
       BundleError: a graph was not lowered for `tpu`, there is none of these roles, or `target` has
@@ -43,10 +43,10 @@ def bundle_jobs(bundle: Bundle, target: Target, roles: Sequence[str] = ()) -> li
     if target.chips != 1:
         hint = "Compile the checkpoint, a TOML file or a preset for it instead."
         raise BundleError(f"a bundle's graphs are for one chip. Got: {target.name}. {hint}")
-    made = [graph for graph in bundle.manifest.graphs if "jax_export" in graph.forms]
-    wanted = [graph for graph in made if not roles or graph.role in roles]
+    graphs = [graph for graph in bundle.manifest.graphs if "jax_export" in graph.forms]
+    wanted = [graph for graph in graphs if not roles or graph.role in roles]
     if not wanted:
-        have = sorted({graph.role for graph in made})
+        have = sorted({graph.role for graph in graphs})
         rule = f"`graphs` must name roles of the bundle's StableHLO graphs, {have}"
         raise BundleError(f"{rule}. Got: {list(roles)}")
     for graph in wanted:
@@ -54,11 +54,13 @@ def bundle_jobs(bundle: Bundle, target: Target, roles: Sequence[str] = ()) -> li
             hint = "Build the bundle with `--platform tpu`."
             rule = f"graph {graph.name} must be lowered for tpu. Got: {list(graph.platforms)}"
             raise BundleError(f"{rule}. {hint}")
-    return [Job(record=g, export=bundle.artifact(g.name, "tpu").jax_export) for g in wanted]
+    return [CompileJob(record=g, export=bundle.artifact(g.name, "tpu").jax_export) for g in wanted]
 
 
-def plan_jobs(plan: Plan, roles: Sequence[str] = PLAN_ROLES, form: Form = _FORM) -> list[Job]:
-    """The graphs that a build with the plan's buckets makes, exported without weights.
+def plan_jobs(
+    plan: Plan, roles: Sequence[str] = PLAN_ROLES, form: Variant = _FORM
+) -> list[CompileJob]:
+    """Returns the graphs that a build with the plan's buckets makes, exported without weights.
 
     Raises:
       ConfigError: the kernel is asked for on several chips.
@@ -75,19 +77,21 @@ def plan_jobs(plan: Plan, roles: Sequence[str] = PLAN_ROLES, form: Form = _FORM)
     return [_job(graph, plan.config, chips) for graph in graphs.values()]
 
 
-def _job(graph: Graph, config: TandemConfig, chips: int) -> Job:
+def _job(graph: Graph, config: TandemConfig, chips: int) -> CompileJob:
     if chips == 1:
-        made = export_graph(graph, "tpu", check_values=False)
-        return Job(record=made.record, export=made.artifact.jax_export)
+        exported = export_graph(graph, "tpu", check_values=False)
+        return CompileJob(record=exported.record, export=exported.artifact.jax_export)
     mesh = abstract_mesh(chips)
     with jax.sharding.use_abstract_mesh(mesh):  # attention asks how many chips share its heads
         placed = placement(graph, config, mesh)
-        made = export_graph(graph, "tpu", check_values=False, placed=placed)
-    return Job(record=made.record, export=made.artifact.jax_export, split=frozenset(placed.axes))
+        exported = export_graph(graph, "tpu", check_values=False, placed=placed)
+    return CompileJob(
+        record=exported.record, export=exported.artifact.jax_export, split=frozenset(placed.axes)
+    )
 
 
 def _bucket_graphs(
-    config: TandemConfig, plan: Plan, bucket: Bucket, roles: Sequence[str], form: Form
+    config: TandemConfig, plan: Plan, bucket: PlannedBucket, roles: Sequence[str], form: Variant
 ) -> Iterator[Graph]:
     gamma = bucket.best.gamma
     options = BuildOptions(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any
 
 from tandem_export.bundle import GraphRecord, TensorSpec
+from tandem_export.jsontypes import JsonObject
 from tandem_export.storage import numpy_dtype
-from tandem_export.tpu.chips import Target
+from tandem_export.tpu.chips import Slice
 from tandem_export.tpu.compile.roofline import cache_specs, least_bytes, spec_bytes
-from tandem_export.tpu.schedule.walk import array_key
+from tandem_export.tpu.schedule import array_key
 
 ESTIMATE = "compiler estimate, uncalibrated"
 # How far the bytes that a schedule moves may lie above the roofline.
@@ -78,22 +78,26 @@ class GraphReport:
         return (self.argument_bytes or 0) > self.vmem_bytes
 
     @property
+    def is_in_place(self) -> bool:
+        """Whether the cache is updated where it is; False where the graph does not compile."""
+        return self.alias_bytes is not None and self.alias_bytes >= self.cache_bytes
+
+    @property
     def problems(self) -> list[str]:
         """What is not as it must be, in words."""
         if self.error is not None:
             return ["does not compile"]
-        assert self.alias_bytes is not None
         over = self.over_roofline if self.streams else None
-        found = {
+        tests = {
             f"{self.cache_copies} copies of a cache": bool(self.cache_copies),
-            "the cache is not updated in place": self.alias_bytes < self.cache_bytes,
+            "the cache is not updated in place": not self.is_in_place,
             f"moves {(over or 1) - 1:.1%} more than the roofline": over is not None
             and over > 1 + ROOFLINE_SLACK,
         }
-        return [text for text, wrong in found.items() if wrong]
+        return [text for text, wrong in tests.items() if wrong]
 
-    def seconds(self, target: Target) -> float | None:
-        """The larger of estimated cycles and moved bytes, as a time; an uncalibrated estimate.
+    def seconds(self, target: Slice) -> float | None:
+        """Estimates seconds: the larger of cycles and moved bytes, as a time; uncalibrated.
 
         Kernels, which have no cycles, add the time of the bytes that they move.
         """
@@ -102,8 +106,8 @@ class GraphReport:
         busy = self.cycles / target.clock + self.kernel_bytes / target.bandwidth
         return max(busy, self.hbm_bytes / target.bandwidth)
 
-    def to_dict(self) -> dict[str, Any]:
-        """JSON values."""
+    def to_dict(self) -> JsonObject:
+        """Returns JSON values."""
         return dataclasses.asdict(self) | {
             "over_roofline": self.over_roofline,
             "problems": self.problems,
@@ -112,17 +116,17 @@ class GraphReport:
 
 def make_report(
     record: GraphRecord,
-    answer: dict[str, Any],
-    target: Target,
+    answer: JsonObject,
+    target: Slice,
     split: frozenset[str] = frozenset(),
 ) -> GraphReport:
-    """The report of a worker's `answer` on the graph `record`, of one chip of `target`.
+    """Returns the report of a worker's `answer` on the graph `record`, of one chip of `target`.
 
     `split` names the parameters, caches and outputs of which a chip has its share only.
     """
-    own = _share(record, target.chips, split)
+    share = _share(record, target.chips, split)
     known = {f.name for f in dataclasses.fields(GraphReport)}
-    caches = {_key(spec) for spec in cache_specs(own)}
+    caches = {_key(spec) for spec in cache_specs(share)}
     big = sum(count for array, count in answer.get("copies", {}).items() if array in caches)
     return GraphReport(
         name=record.name,
@@ -130,9 +134,9 @@ def make_report(
         batch=record.batch,
         gamma=record.gamma,
         width=record.width,
-        cache_bytes=spec_bytes(cache_specs(own)),
+        cache_bytes=spec_bytes(cache_specs(share)),
         cache_copies=None if "error" in answer else big,
-        roofline_bytes=least_bytes(own),
+        roofline_bytes=least_bytes(share),
         vmem_bytes=target.vmem_bytes,
         **{name: value for name, value in answer.items() if name in known},
     )
@@ -143,7 +147,7 @@ def _key(spec: TensorSpec) -> str:
 
 
 def _share(record: GraphRecord, chips: int, split: frozenset[str]) -> GraphRecord:
-    """`record` with the shapes that one chip holds."""
+    """Returns `record` with the shapes that one chip holds."""
 
     def shared(spec: TensorSpec) -> TensorSpec:
         if spec.name not in split:
@@ -155,5 +159,5 @@ def _share(record: GraphRecord, chips: int, split: frozenset[str]) -> GraphRecor
         return dataclasses.replace(spec, shape=shape)
 
     parts = ("params", "state", "inputs", "outputs")
-    own: dict[str, Any] = {part: tuple(map(shared, getattr(record, part))) for part in parts}
-    return dataclasses.replace(record, **own)
+    parts_of_chip: JsonObject = {part: tuple(map(shared, getattr(record, part))) for part in parts}
+    return dataclasses.replace(record, **parts_of_chip)

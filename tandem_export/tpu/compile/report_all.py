@@ -5,22 +5,23 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Literal
 
-from tandem_export.bundle import Bundle
-from tandem_export.bundle.amend import add_tuning
+from tandem_export.bundle import Bundle, add_tuning
+from tandem_export.graphs import AttentionForm
+from tandem_export.jsontypes import JsonObject
 from tandem_export.progress import Progress, silent
-from tandem_export.tpu.chips import Target
-from tandem_export.tpu.compile.jobs import PLAN_ROLES, Form, bundle_jobs, plan_jobs
+from tandem_export.tpu.chips import Slice
+from tandem_export.tpu.compile.jobs import PLAN_ROLES, Variant, bundle_jobs, plan_jobs
 from tandem_export.tpu.compile.report import ESTIMATE, GraphReport
 from tandem_export.tpu.compile.run import (
+    CompileJob,
     CompileOptions,
-    Job,
     compiler_options,
     require_libtpu,
 )
 from tandem_export.tpu.compile.tune import VMEM, Trial, choose, try_all
-from tandem_export.tpu.plan.planner import Plan
+from tandem_export.tpu.plan import Plan
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +40,7 @@ class CompileReport:
     """
 
     source: str
-    target: Target
+    target: Slice
     libtpu: str
     compiler_options: dict[str, str]
     graphs: tuple[GraphReport, ...]
@@ -53,8 +54,8 @@ class CompileReport:
         """What is not as it must be, each with its graph's name."""
         return [f"{graph.name}: {text}" for graph in self.graphs for text in graph.problems]
 
-    def to_dict(self) -> dict[str, Any]:
-        """JSON values."""
+    def to_dict(self) -> JsonObject:
+        """Returns JSON values."""
         return {
             "source": self.source,
             "target": self.target.name,
@@ -90,7 +91,7 @@ def compile_bundle(
     require_libtpu()
     jobs = bundle_jobs(bundle, options.target, roles)
     built = bundle.manifest.options
-    forms = {Form(attention=built.attention, least_rows=built.least_rows): jobs}
+    forms = {Variant(attention=built.attention, least_rows=built.least_rows): jobs}
     report = _report(bundle.manifest.name, forms, options, progress, tune)
     given = dict(options.compiler)
     plain = {graph.name: given for graph in report.graphs}
@@ -107,8 +108,8 @@ def compile_plan(
     progress: Progress = silent,
     *,
     tune: bool = False,
-    attention: Sequence[Any] = (),
-    least_rows: Sequence[Any] = (),
+    attention: Sequence[AttentionForm] = (),
+    least_rows: Sequence[Literal[1, 2]] = (),
 ) -> CompileReport:
     """Compiles the graphs that a build with the plan's buckets would make; no weights are needed.
 
@@ -125,21 +126,24 @@ def compile_plan(
 
 
 def plan_forms(
-    plan: Plan, attention: Sequence[Any] = (), least_rows: Sequence[Any] = (), tune: bool = False
-) -> list[Form]:
-    """The forms that `compile_plan` compiles."""
+    plan: Plan,
+    attention: Sequence[AttentionForm] = (),
+    least_rows: Sequence[Literal[1, 2]] = (),
+    tune: bool = False,
+) -> list[Variant]:
+    """Returns the forms that `compile_plan` compiles."""
     if not attention:
         every = ("in_cache", "two_part", "kernel")[: 3 if plan.options.target.chips == 1 else 2]
         attention = every if tune else every[:1]
     if not least_rows:
         padded = tune and any(bucket.batch == 1 for bucket in plan.buckets)
         least_rows = (1, 2) if padded else (1,)
-    return [Form(attention=a, least_rows=rows) for rows in least_rows for a in attention]
+    return [Variant(attention=a, least_rows=rows) for rows in least_rows for a in attention]
 
 
 def _report(
     source: str,
-    forms: Mapping[Form, Sequence[Job]],
+    forms: Mapping[Variant, Sequence[CompileJob]],
     options: CompileOptions,
     progress: Progress,
     tune: bool,

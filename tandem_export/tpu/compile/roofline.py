@@ -16,18 +16,18 @@ from tandem_export.storage import numpy_dtype
 
 
 def spec_bytes(specs: Iterable[TensorSpec]) -> int:
-    """Bytes of dense arrays."""
+    """Returns bytes of dense arrays."""
     return sum(math.prod(spec.shape) * numpy_dtype(spec.dtype).itemsize for spec in specs)
 
 
 def cache_specs(record: GraphRecord, who: str = "") -> list[TensorSpec]:
-    """The caches among the state: of `primary`, of `drafter`, or both."""
-    found = [spec for spec in record.state if len(spec.shape) == 4]
-    return [spec for spec in found if spec.name.startswith(who)]
+    """Returns the caches among the state: of `primary`, of `drafter`, or both."""
+    caches = [spec for spec in record.state if len(spec.shape) == 4]
+    return [spec for spec in caches if spec.name.startswith(who)]
 
 
 def least_bytes(record: GraphRecord) -> int | None:
-    """The roofline of one call in bytes; None for `generate`, whose length is not known."""
+    """Returns the roofline of one call in bytes; None for `generate`, whose length is not known."""
     ends = spec_bytes(record.inputs) + spec_bytes(record.outputs)
     if record.role == "generate":
         return None
@@ -49,7 +49,7 @@ def _of_runs(record: GraphRecord) -> int:
 
 
 def _run(record: GraphRecord, who: str, width: int) -> int:
-    """One run of a model over `width` tokens; the primary's writes the drafter's rows too."""
+    """Counts a run of a model over `width` tokens; the primary's writes the drafter's rows too."""
     read = spec_bytes(cache_specs(record, who)) + spec_bytes(_weights(record, who))
     written = cache_specs(record) if who == "primary" else cache_specs(record, who)
     return read + sum(spec_bytes([spec]) // spec.shape[2] * width for spec in written)
@@ -57,15 +57,15 @@ def _run(record: GraphRecord, who: str, width: int) -> int:
 
 def _weights(record: GraphRecord, who: str) -> list[TensorSpec]:
     names = {spec.name for spec in record.params}
-    kept = [spec for spec in record.params if spec.name.split(".")[0] == who]
+    weights = [spec for spec in record.params if spec.name.split(".")[0] == who]
     if record.role == "prefill" or f"{who}.head.weight" in names:
-        kept = [spec for spec in kept if spec.name != f"{who}.embedding.weight"]
+        weights = [spec for spec in weights if spec.name != f"{who}.embedding.weight"]
     if who == "drafter":
-        return [spec for spec in kept if ".projection." not in spec.name]
-    return kept + [spec for spec in record.params if _is_prefix(spec.name)]
+        return [spec for spec in weights if ".projection." not in spec.name]
+    return weights + [spec for spec in record.params if _is_prefix(spec.name)]
 
 
 def _is_prefix(name: str) -> bool:
-    """What the primary's block reads of the drafter."""
-    own = (".projection.", ".attention.k.", ".attention.v.", ".attention_norm.")
-    return name.startswith("drafter.") and any(piece in name for piece in own)
+    """Returns what the primary's block reads of the drafter."""
+    parts = (".projection.", ".attention.k.", ".attention.v.", ".attention_norm.")
+    return name.startswith("drafter.") and any(piece in name for piece in parts)

@@ -13,13 +13,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 from tandem_export.bundle import GraphRecord
 from tandem_export.errors import ConfigError
+from tandem_export.jsontypes import JsonObject
 from tandem_export.progress import Progress, silent
 from tandem_export.tpu import worker
-from tandem_export.tpu.chips import Target
+from tandem_export.tpu.chips import Slice
 from tandem_export.tpu.compile.report import GraphReport, make_report
 from tandem_export.tpu.environment import ENVIRONMENT
 from tandem_export.tpu.schedule import hlo, moves, walk
@@ -33,7 +33,7 @@ _TIMEOUT = 900
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
+class CompileJob:
     """A graph to compile.
 
     Attributes:
@@ -58,16 +58,16 @@ class CompileOptions:
       processes: how many compile at once; None is one for each core.
     """
 
-    target: Target
+    target: Slice
     compiler: Mapping[str, str]
     cache: Path | None = None
     processes: int | None = None
 
 
 def compile_options(
-    target: Target, *, vmem: int | None = None, reuse: bool = True, processes: int | None = None
+    target: Slice, *, vmem: int | None = None, reuse: bool = True, processes: int | None = None
 ) -> CompileOptions:
-    """The options of one report.
+    """Returns the options of one report.
 
     Args:
       target: the slice of chips.
@@ -81,7 +81,7 @@ def compile_options(
 
 
 def compiler_options(vmem: int | None) -> dict[str, str]:
-    """The TPU compiler's options for `vmem` MiB of on-chip memory for one operation."""
+    """Returns the TPU compiler's options for `vmem` MiB of on-chip memory for one operation."""
     return _WHOLE_USE | ({} if vmem is None else {_VMEM: str(vmem * 1024)})
 
 
@@ -91,7 +91,7 @@ def _user_cache() -> Path:
 
 
 def require_libtpu() -> str:
-    """The installed version of the TPU compiler.
+    """Returns the installed version of the TPU compiler.
 
     Raises:
       ConfigError: it is not installed; the text says how to get it.
@@ -106,7 +106,7 @@ def require_libtpu() -> str:
 
 
 def compile_jobs(
-    jobs: Sequence[Job], options: CompileOptions, progress: Progress = silent
+    jobs: Sequence[CompileJob], options: CompileOptions, progress: Progress = silent
 ) -> list[GraphReport]:
     """Compiles every job, in the order given; a graph that fails is reported, not raised.
 
@@ -122,26 +122,26 @@ def compile_jobs(
     return done
 
 
-def _compile(job: Job, options: CompileOptions) -> GraphReport:
-    kept = None if options.cache is None else options.cache / f"{_key(job, options)}.json"
-    if kept is not None and kept.is_file():
-        answer = json.loads(kept.read_text(encoding="utf-8"))
+def _compile(job: CompileJob, options: CompileOptions) -> GraphReport:
+    cached = None if options.cache is None else options.cache / f"{_key(job, options)}.json"
+    if cached is not None and cached.is_file():
+        answer = json.loads(cached.read_text(encoding="utf-8"))
         return make_report(job.record, answer | {"cached": True}, options.target, job.split)
     answer = _run_worker(job, options)
-    if kept is not None and not answer.pop("died", False):
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        _write_whole(kept, json.dumps(answer))
+    if cached is not None and not answer.pop("died", False):
+        cached.parent.mkdir(parents=True, exist_ok=True)
+        _write_whole(cached, json.dumps(answer))
     return make_report(job.record, answer | {"cached": False}, options.target, job.split)
 
 
 def _write_whole(path: Path, text: str) -> None:
-    """Another process may read or write the same file."""
+    """Writes a file that another process may read or write at the same time."""
     with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
         file.write(text)
     Path(file.name).replace(path)
 
 
-def _run_worker(job: Job, options: CompileOptions) -> dict[str, Any]:
+def _run_worker(job: CompileJob, options: CompileOptions) -> JsonObject:
     with tempfile.TemporaryDirectory() as folder:
         export, description = Path(folder, "graph.bin"), Path(folder, "job.json")
         export.write_bytes(job.export)
@@ -159,7 +159,7 @@ def _run_worker(job: Job, options: CompileOptions) -> dict[str, Any]:
         return _answer([sys.executable, "-m", worker.__name__, str(description)])
 
 
-def _answer(command: list[str]) -> dict[str, Any]:
+def _answer(command: list[str]) -> JsonObject:
     # The worker ends when this pipe does: with the answer, or with this process.
     read, write = os.pipe()
     try:
@@ -185,13 +185,13 @@ def _answer(command: list[str]) -> dict[str, Any]:
 
 
 def _loops(record: GraphRecord) -> int:
-    """How often the draft loop runs, whose end depends on the rows; `generate` counts one round."""
+    """Returns how often the draft loop runs, which the rows decide; of `generate`, in one round."""
     return max(record.gamma or 1, 1) if record.role.startswith("round") else 1
 
 
-def _key(job: Job, options: CompileOptions) -> str:
-    """Graph, compiler, options, and the code that reads the answer."""
-    own = [Path(str(m.__file__)).read_bytes() for m in (worker, hlo, moves, walk)]
+def _key(job: CompileJob, options: CompileOptions) -> str:
+    """Hashes graph, compiler, options, and the code that reads the answer."""
+    sources = [Path(str(m.__file__)).read_bytes() for m in (worker, hlo, moves, walk)]
     text = json.dumps(
         [
             [metadata.version(tool) for tool in ("libtpu", "jax", "jaxlib")],
@@ -200,4 +200,4 @@ def _key(job: Job, options: CompileOptions) -> str:
             _loops(job.record),
         ]
     )
-    return hashlib.sha256(b"\0".join([job.export, text.encode(), *own])).hexdigest()
+    return hashlib.sha256(b"\0".join([job.export, text.encode(), *sources])).hexdigest()

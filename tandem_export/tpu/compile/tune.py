@@ -9,15 +9,15 @@ import dataclasses
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from tandem_export.jsontypes import JsonObject
 from tandem_export.progress import Progress, silent
-from tandem_export.tpu.chips import Target
-from tandem_export.tpu.compile.jobs import Form
+from tandem_export.tpu.chips import Slice
+from tandem_export.tpu.compile.jobs import Variant
 from tandem_export.tpu.compile.report import GraphReport
 from tandem_export.tpu.compile.run import (
+    CompileJob,
     CompileOptions,
-    Job,
     compile_jobs,
     compiler_options,
 )
@@ -32,17 +32,17 @@ _TIE = 0.02
 class Trial:
     """One graph, compiled one way; `vmem` None is what the options say."""
 
-    form: Form
+    form: Variant
     vmem: int | None
     report: GraphReport
 
-    def seconds(self, target: Target) -> float:
-        """The report's time; endless where the graph does not compile."""
+    def seconds(self, target: Slice) -> float:
+        """Returns the report's time; endless where the graph does not compile."""
         seconds = self.report.seconds(target)
         return math.inf if seconds is None else seconds
 
-    def to_dict(self, target: Target) -> dict[str, Any]:
-        """A line of the table, JSON values."""
+    def to_dict(self, target: Slice) -> JsonObject:
+        """Returns a line of the table, JSON values."""
         return {
             "graph": self.report.name,
             **dataclasses.asdict(self.form),
@@ -57,7 +57,7 @@ class Trial:
 
 
 def try_all(
-    forms: Mapping[Form, Sequence[Job]],
+    forms: Mapping[Variant, Sequence[CompileJob]],
     options: CompileOptions,
     vmem: Sequence[int | None] = VMEM,
     progress: Progress = silent,
@@ -79,8 +79,8 @@ def try_all(
     return trials
 
 
-def choose(trials: Sequence[Trial], target: Target) -> list[Trial]:
-    """The best way of each graph, all in the form that is fastest in sum; of equals the first.
+def choose(trials: Sequence[Trial], target: Slice) -> list[Trial]:
+    """Returns each graph's best trial, all of the form that is fastest in sum; the first of equals.
 
     Ways and forms with fewer problems come before faster ones. The kernel is not chosen where there
     is another form: what goes on inside it is in no estimate.
@@ -88,19 +88,21 @@ def choose(trials: Sequence[Trial], target: Target) -> list[Trial]:
     every = dict.fromkeys(trial.form for trial in trials)
     forms = [form for form in every if form.attention != "kernel"] or list(every)
     picks = [_best_of_each([t for t in trials if t.form == form], target) for form in forms]
-    return min(picks, key=lambda own: (_problems(own), sum(t.seconds(target) for t in own)))
+    return min(
+        picks, key=lambda picked: (_problems(picked), sum(t.seconds(target) for t in picked))
+    )
 
 
 def _problems(trials: Iterable[Trial]) -> int:
     return sum(len(trial.report.problems) for trial in trials)
 
 
-def _best_of_each(trials: Sequence[Trial], target: Target) -> list[Trial]:
+def _best_of_each(trials: Sequence[Trial], target: Slice) -> list[Trial]:
     names = dict.fromkeys(trial.report.name for trial in trials)
     return [_best([t for t in trials if t.report.name == name], target) for name in names]
 
 
-def _best(trials: Sequence[Trial], target: Target) -> Trial:
+def _best(trials: Sequence[Trial], target: Slice) -> Trial:
     fewest = min(_problems([trial]) for trial in trials)
     sound = [trial for trial in trials if _problems([trial]) == fewest]
     least = min(trial.seconds(target) for trial in sound)

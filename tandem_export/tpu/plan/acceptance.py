@@ -10,9 +10,9 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tandem_export.errors import ConfigError
+from tandem_export.jsontypes import Json
 from tandem_export.storage import read_json
 
 _PROFILE = "a JSON object with `acceptance_at`, or what `tandem-export bench --out` writes"
@@ -20,11 +20,11 @@ _PROFILE = "a JSON object with `acceptance_at`, or what `tandem-export bench --o
 
 @dataclass(frozen=True, kw_only=True)
 class Acceptance:
-    """Chances by place in the draft, and how they go on behind the last one.
+    """Chances by place in the draft, and how they continue after the last one.
 
     Attributes:
       reached: for each measured place, the chance that the draft at it is committed; not rising.
-      tail: the factor from one place to the next behind the measured ones.
+      tail: the factor from one place to the next after the measured ones.
       source: where it comes from, for the report.
     """
 
@@ -40,7 +40,7 @@ class Acceptance:
             raise ConfigError(f"`acceptance` must be {rule}. Got: {self.reached}, then {self.tail}")
 
     def at(self, place: int) -> float:
-        """The chance that a round commits the draft at `place` (0 is the first)."""
+        """Returns the chance that a round commits the draft at `place` (0 is the first)."""
         known = len(self.reached)
         if place < known:
             return self.reached[place]
@@ -48,12 +48,12 @@ class Acceptance:
         return last * self.tail ** (place - known + 1)
 
     def tokens(self, gamma: int) -> float:
-        """Tokens that a round of `gamma` drafts is expected to commit, the primary's included."""
+        """Returns the expected tokens of a round of `gamma` drafts, the primary's included."""
         return 1.0 + sum(self.at(place) for place in range(gamma))
 
 
 def from_rate(rate: float) -> Acceptance:
-    """The same chance for every draft.
+    """Returns the same chance for every draft.
 
     Raises:
       ConfigError: it is not between 0 and 1.
@@ -62,7 +62,7 @@ def from_rate(rate: float) -> Acceptance:
 
 
 def read_acceptance(text: str) -> Acceptance:
-    """A rate such as `0.8`, or the profile in the file that `text` names.
+    """Returns a rate such as `0.8`, or the profile in the file that `text` names.
 
     Raises:
       ConfigError: neither.
@@ -75,23 +75,23 @@ def read_acceptance(text: str) -> Acceptance:
 
 
 def from_file(path: Path) -> Acceptance:
-    """A measured profile: of `bench`, the SPEED candidate with the longest draft.
+    """Returns a measured profile: of `bench`, the SPEED candidate with the longest draft.
 
     Raises:
       ConfigError: the file holds none.
     """
     values = read_json(path, error=ConfigError)
     try:
-        found = _profiles(values)
+        profiles = _profiles(values)
     except (TypeError, ValueError, KeyError):
-        found = []
-    if not found:
+        profiles = []
+    if not profiles:
         raise ConfigError(f"`{path}` must be {_PROFILE}. Got: {str(values)[:60]}")
-    longest = max(found, key=len)
+    longest = max(profiles, key=len)
     return Acceptance(reached=longest, tail=_tail(longest), source=f"measured, {path.name}")
 
 
-def _profiles(values: Any) -> list[tuple[float, ...]]:
+def _profiles(values: Json) -> list[tuple[float, ...]]:
     if not isinstance(values, dict):
         return []
     lines = [line for table in values.get("tables", []) for line in table["lines"]]
@@ -101,5 +101,5 @@ def _profiles(values: Any) -> list[tuple[float, ...]]:
 
 
 def _tail(reached: tuple[float, ...]) -> float:
-    """The mean factor from place to place, the first from certainty: a geometric end."""
+    """Returns the mean factor from place to place, the first from certainty: a geometric end."""
     return reached[-1] ** (1 / len(reached))

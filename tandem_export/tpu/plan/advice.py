@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 
-from tandem_export.tpu.plan.planner import Bucket, Plan
+from tandem_export.tpu.plan.planner import Plan, PlannedBucket
 
 
 def conclusion(plan: Plan) -> str:
@@ -40,11 +40,11 @@ def build_command(plan: Plan) -> str:
     return f"tandem-export build {shlex.quote(source)} --out DIR {pairs}"
 
 
-def _drafting(bucket: Bucket) -> str:
+def _drafting(bucket: PlannedBucket) -> str:
     return f"gamma {bucket.best.gamma}" if bucket.best.gamma else "no drafting"
 
 
-def _gain(buckets: tuple[Bucket, ...]) -> str:
+def _gain(buckets: tuple[PlannedBucket, ...]) -> str:
     first, last = buckets[0], buckets[-1]
     if not any(bucket.best.gamma for bucket in buckets):
         return "Drafting does not pay in any bucket."
@@ -54,5 +54,5 @@ def _gain(buckets: tuple[Bucket, ...]) -> str:
     return f"{gain} as fast as the primary alone."
 
 
-def _most_memory(buckets: tuple[Bucket, ...]) -> float:
+def _most_memory(buckets: tuple[PlannedBucket, ...]) -> float:
     return max(bucket.memory.total for bucket in buckets) / 2**30

@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from functools import cache
 
 from tandem_export.config import DecoderConfig, TandemConfig
-from tandem_export.model import shapes
-from tandem_export.model.quantized import scale_shape
+from tandem_export.model import scale_shape, shapes
 from tandem_export.sharding import split_axis, splits_heads
-from tandem_export.tpu.chips import BYTES, Storage, Target
+from tandem_export.tpu.chips import BYTES, Slice, Storage
 
 # What the primary's block reads of the drafter: projections, and its layers' keys and values.
 _PREFIX = ("projection.", "attention.k.", "attention.v.", "attention_norm.")
@@ -43,15 +42,15 @@ class Run:
     attention_flops: float
 
     def bytes(self, batch: int) -> float:
-        """HBM bytes of a run over `batch` rows."""
+        """Returns HBM bytes of a run over `batch` rows."""
         return self.weight_bytes + batch * self.cache_bytes
 
     def flops(self, batch: int, width: int) -> float:
         """Operations of a run over `batch * width` rows."""
         return batch * width * (self.weight_flops + self.attention_flops)
 
-    def seconds(self, target: Target, batch: int, width: int) -> float:
-        """The roofline: no run is faster than its bytes, nor than its operations."""
+    def seconds(self, target: Slice, batch: int, width: int) -> float:
+        """Returns the roofline: no run is faster than its bytes, nor than its operations."""
         memory = self.bytes(batch) / target.bandwidth
         return max(memory, self.flops(batch, width) / target.flops)
 
@@ -78,17 +77,17 @@ class Pair:
         return self.primary.cache_bytes + self.drafter.cache_bytes
 
 
-def pair_costs(config: TandemConfig, target: Target, storage: Storage, cache: int) -> Pair:
-    """The costs of `config` with a cache of `cache` positions."""
+def pair_costs(config: TandemConfig, target: Slice, storage: Storage, cache: int) -> Pair:
+    """Returns the costs of `config` with a cache of `cache` positions."""
     chips = target.chips
     primary = [_tensor(config.primary, t, chips, storage) for t in _tensors(config, "primary")]
     drafter = [_tensor(config.drafter, t, chips, storage) for t in _tensors(config, "drafter")]
     prefix = [t for t in drafter if any(p in t.name for p in _PREFIX)] if config.is_tandem else []
-    own = [t for t in drafter if not t.name.startswith("projection.")]
+    layers = [t for t in drafter if not t.name.startswith("projection.")]
     return Pair(
         stored_bytes=sum(t.bytes for t in primary + drafter),
         primary=_run(_read(primary) + prefix, config.primary, cache, chips),
-        drafter=_run(_read(own), config.drafter, cache, chips),
+        drafter=_run(_read(layers), config.drafter, cache, chips),
         vocab_size=config.primary.vocab_size,
     )
 
@@ -103,7 +102,7 @@ class _Tensor:
 
 
 def _tensor(config: DecoderConfig, tensor: Named, chips: int, storage: Storage) -> _Tensor:
-    """The stored and read bytes of one name; an int8 matrix has a scale per output channel."""
+    """Returns stored and read bytes of one name; an int8 matrix has a scale per output channel."""
     name, shape, count = tensor
     split = split_axis(name, shape, config, chips) is not None
     share = count / (chips if split else 1)
@@ -115,10 +114,10 @@ def _tensor(config: DecoderConfig, tensor: Named, chips: int, storage: Storage) 
     return _Tensor(name=name, bytes=size, flops=2 * each if matrix else 0.0)
 
 
-def _read(own: list[_Tensor]) -> list[_Tensor]:
-    """Without the table that only embeds: a run reads a few of its rows."""
-    untied = any(t.name == "head.weight" for t in own)
-    return [t for t in own if not (untied and t.name.startswith("embedding."))]
+def _read(tensors: list[_Tensor]) -> list[_Tensor]:
+    """Leaves out the table that only embeds: a run reads a few of its rows."""
+    untied = any(t.name == "head.weight" for t in tensors)
+    return [t for t in tensors if not (untied and t.name.startswith("embedding."))]
 
 
 def _run(read: list[_Tensor], config: DecoderConfig, cache: int, chips: int) -> Run:
@@ -133,7 +132,7 @@ def _run(read: list[_Tensor], config: DecoderConfig, cache: int, chips: int) -> 
 
 
 def _tensors(config: TandemConfig, part: str) -> Iterator[Named]:
-    """Name, shape and count of one part's tensors.
+    """Yields name, shape and count of each of a part's tensors.
 
     Layers are alike, so one is made and counted: a deep model's take seconds to list.
     """
@@ -144,7 +143,7 @@ def _tensors(config: TandemConfig, part: str) -> Iterator[Named]:
 
 @cache
 def _flat(config: TandemConfig) -> TandemConfig:
-    """The pair with one layer in each decoder."""
+    """Returns the pair with one layer in each decoder."""
     one = [dataclasses.replace(c, num_layers=1) for c in (config.primary, config.drafter)]
     layers = (1,) if config.is_tandem else ()
     return dataclasses.replace(config, primary=one[0], drafter=one[1], layer_map=layers)

@@ -7,7 +7,7 @@ from string import Template
 
 from tandem_export.tpu.plan.advice import build_command, conclusion
 from tandem_export.tpu.plan.pictures import memory_picture, roofline_picture, speed_picture
-from tandem_export.tpu.plan.planner import Bucket, Plan
+from tandem_export.tpu.plan.planner import Plan, PlannedBucket
 
 _PAGE = Template("""<!doctype html>
 <html lang="en">
@@ -61,7 +61,7 @@ _COLUMNS = (
 
 
 def page(plan: Plan) -> str:
-    """The report of `plan`."""
+    """Returns the report of `plan`."""
     target = plan.options.target
     return _PAGE.substitute(
         title=escape(f"{plan.pair} on {target.name}"),
@@ -87,13 +87,13 @@ def _pair_text(plan: Plan) -> str:
     )
 
 
-def _table(buckets: tuple[Bucket, ...]) -> str:
+def _table(buckets: tuple[PlannedBucket, ...]) -> str:
     head = "".join(f"<th>{escape(name)}</th>" for name in _COLUMNS)
     rows = "".join(f"<tr>{_cells(bucket)}</tr>" for bucket in buckets)
     return f"<table><tr>{head}</tr>{rows}</table>"
 
 
-def _cells(bucket: Bucket) -> str:
+def _cells(bucket: PlannedBucket) -> str:
     best = bucket.best
     values = (
         f"{bucket.batch}",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from tandem_export.config import TandemConfig
 from tandem_export.errors import ConfigError
-from tandem_export.tpu.chips import Storage, Target
+from tandem_export.tpu.chips import Slice, Storage
 from tandem_export.tpu.plan.costs import Pair, pair_costs
 
 # What a round that samples holds at once, in arrays `[B, V]` float32: logits of each place, what
@@ -44,7 +44,7 @@ class Memory:
 
 
 def memory_of(pair: Pair, batch: int, width: int) -> Memory:
-    """What a round of `batch` rows at `width` holds."""
+    """Returns what a round of `batch` rows at `width` holds."""
     rows = batch + 1
     arrays = _ARRAYS_A_PLACE * width + _ARRAYS_MORE
     return Memory(
@@ -55,14 +55,14 @@ def memory_of(pair: Pair, batch: int, width: int) -> Memory:
     )
 
 
-def largest_batch(pair: Pair, target: Target, width: int, most: int) -> int:
-    """The largest batch up to `most` that fits at `width`; 0 if none does."""
+def largest_batch(pair: Pair, target: Slice, width: int, most: int) -> int:
+    """Returns the largest batch up to `most` that fits at `width`; 0 if none does."""
     fitting = [b for b in range(1, most + 1) if _fits(pair, target, b, width)]
     return max(fitting, default=0)
 
 
 def check_fits(
-    config: TandemConfig, target: Target, storage: Storage, cache: int, batch: int, width: int
+    config: TandemConfig, target: Slice, storage: Storage, cache: int, batch: int, width: int
 ) -> None:
     """Checks a bucket against the memory of `target`.
 
@@ -82,12 +82,12 @@ def check_fits(
     )
 
 
-def _fits(pair: Pair, target: Target, batch: int, width: int) -> bool:
+def _fits(pair: Pair, target: Slice, batch: int, width: int) -> bool:
     return memory_of(pair, batch, width).total <= target.hbm_bytes
 
 
 def _what_fits(
-    config: TandemConfig, target: Target, storage: Storage, cache: int, batch: int, width: int
+    config: TandemConfig, target: Slice, storage: Storage, cache: int, batch: int, width: int
 ) -> str:
     pair = pair_costs(config, target, storage, cache)
     rows = largest_batch(pair, target, width, batch)
@@ -103,9 +103,9 @@ def _what_fits(
 
 
 def _largest_cache(
-    config: TandemConfig, target: Target, storage: Storage, cache: int, batch: int, width: int
+    config: TandemConfig, target: Slice, storage: Storage, cache: int, batch: int, width: int
 ) -> int:
-    """The longest cache, in steps of 128 positions, that fits `batch`; 0 if none does."""
+    """Returns the longest cache, in steps of 128 positions, that fits `batch`; 0 if none does."""
     unit = pair_costs(config, target, storage, 128)
     fixed = memory_of(unit, batch, width)
     per_step = fixed.primary_cache + fixed.drafter_cache

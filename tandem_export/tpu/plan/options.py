@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from tandem_export.errors import ConfigError
-from tandem_export.tpu.chips import BYTES, TARGETS, Storage, Target
+from tandem_export.tpu.chips import BYTES, SLICES, Slice, Storage
 from tandem_export.tpu.plan.acceptance import Acceptance, from_rate
 
 
@@ -26,7 +26,7 @@ class PlanOptions:
         the roofline's.
     """
 
-    target: Target = field(default_factory=lambda: TARGETS["v5e-1"])
+    target: Slice = field(default_factory=lambda: SLICES["v5e-1"])
     cache: int = 2048
     acceptance: Acceptance = field(default_factory=lambda: from_rate(0.8))
     storage: Storage = "bfloat16"

@@ -10,7 +10,7 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from tandem_export.tpu.chips import Target
+from tandem_export.tpu.chips import Slice
 from tandem_export.tpu.plan.costs import Run
 from tandem_export.tpu.plan.planner import Plan
 
@@ -21,7 +21,7 @@ _PARTS = ("weights", "primary_cache", "drafter_cache", "temporaries")
 
 
 def speed_picture(plan: Plan) -> str:
-    """Expected tokens per second against gamma, a line for each batch bucket."""
+    """Draws expected tokens per second against gamma, a line for each batch bucket."""
 
     def draw(axes: Axes) -> None:
         for bucket in plan.buckets:
@@ -39,7 +39,7 @@ def speed_picture(plan: Plan) -> str:
 
 
 def memory_picture(plan: Plan) -> str:
-    """Bytes on one chip by part, a bar for each batch bucket, against the limit."""
+    """Returns bytes on one chip by part, a bar for each batch bucket, against the limit."""
 
     def draw(axes: Axes) -> None:
         names = [f"batch {bucket.batch}" for bucket in plan.buckets]
@@ -57,7 +57,7 @@ def memory_picture(plan: Plan) -> str:
 
 
 def roofline_picture(plan: Plan) -> str:
-    """Each graph's operations per byte, and what the chip can do at that intensity."""
+    """Returns each graph's operations per byte, and what the chip can do at that intensity."""
 
     def draw(axes: Axes) -> None:
         target = plan.options.target
@@ -80,13 +80,13 @@ def roofline_picture(plan: Plan) -> str:
     return _svg(draw)
 
 
-def _point(run: Run, target: Target, batch: int, width: int) -> tuple[float, float]:
+def _point(run: Run, target: Slice, batch: int, width: int) -> tuple[float, float]:
     flops = run.flops(batch, width)
     return flops / run.bytes(batch), flops / run.seconds(target, batch, width) / 1e12
 
 
-def _svg(draw: Callable[[Axes], Any]) -> str:
-    """What `draw` puts on one pair of axes."""
+def _svg(draw: Callable[[Axes], object]) -> str:
+    """Returns what `draw` puts on one pair of axes."""
     text = io.StringIO()
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(8.5, 3.6), layout="constrained")

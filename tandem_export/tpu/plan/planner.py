@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any
 
 from tandem_export.config import TandemConfig, to_dict
+from tandem_export.jsontypes import JsonObject
 from tandem_export.tpu.plan.costs import Pair, pair_costs
 from tandem_export.tpu.plan.memory import Memory, check_fits, largest_batch, memory_of
 from tandem_export.tpu.plan.options import PlanOptions
@@ -14,7 +14,7 @@ from tandem_export.tpu.plan.speed import Speed, best, curve
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bucket:
+class PlannedBucket:
     """One batch bucket.
 
     Attributes:
@@ -55,10 +55,10 @@ class Plan:
     config: TandemConfig
     options: PlanOptions
     costs: Pair
-    buckets: tuple[Bucket, ...]
+    buckets: tuple[PlannedBucket, ...]
 
-    def to_dict(self) -> dict[str, Any]:
-        """JSON values; `estimate` says what the times are worth."""
+    def to_dict(self) -> JsonObject:
+        """Returns JSON values; `estimate` says what the times are worth."""
         target = dataclasses.asdict(self.options.target)
         buckets = [
             dataclasses.asdict(bucket) | {"memory_total": bucket.memory.total}
@@ -107,15 +107,15 @@ def _choose(config: TandemConfig, pair: Pair, options: PlanOptions) -> tuple[int
     powers = [2**i for i in range(rows.bit_length())]
     fitting = [b for b in powers if _fits(pair, options, b)]
     top = max(fitting, key=lambda b: _best(pair, options, b).tokens_per_second)
-    kept = [top]
+    chosen = [top]
     for batch in reversed([b for b in fitting if b < top]):
-        if _waste(pair, options, batch, kept[-1]) > options.max_waste:
-            kept.append(batch)
-    return tuple(reversed(kept))
+        if _waste(pair, options, batch, chosen[-1]) > options.max_waste:
+            chosen.append(batch)
+    return tuple(reversed(chosen))
 
 
 def _best(pair: Pair, options: PlanOptions, batch: int) -> Speed:
-    """Of the gammas whose round fits the memory; 0 where none does."""
+    """Returns the best gamma whose round fits the memory; 0 where none does."""
     speeds = curve(pair, options, batch)
     limit = options.target.hbm_bytes
     fitting = [s for s in speeds if memory_of(pair, batch, s.gamma + 1).total <= limit]
@@ -128,17 +128,17 @@ def _fits(pair: Pair, options: PlanOptions, batch: int) -> bool:
 
 
 def _waste(pair: Pair, options: PlanOptions, rows: int, batch: int) -> float:
-    """The share of tokens per second that `rows` requests lose in a bucket of `batch`."""
-    own = _best(pair, options, rows).tokens_per_second / rows
+    """Returns the share of tokens per second that `rows` requests lose in a bucket of `batch`."""
+    unpadded = _best(pair, options, rows).tokens_per_second / rows
     padded = _best(pair, options, batch).tokens_per_second / batch
-    return max(0.0, 1 - padded / own)
+    return max(0.0, 1 - padded / unpadded)
 
 
-def _bucket(pair: Pair, options: PlanOptions, low: int, batch: int) -> Bucket:
+def _bucket(pair: Pair, options: PlanOptions, low: int, batch: int) -> PlannedBucket:
     chosen = _best(pair, options, batch)
     served = range(low + 1, batch + 1)
     wastes = [_waste(pair, options, rows, batch) for rows in served]
-    return Bucket(
+    return PlannedBucket(
         batch=batch,
         widths=tuple(sorted({1, chosen.gamma + 1})),
         best=chosen,

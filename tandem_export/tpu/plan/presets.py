@@ -13,7 +13,7 @@ PRESETS = ("270m", "2b", "8b")
 
 
 def read_pair(source: str) -> TandemConfig:
-    """The pair that `source` names: a preset, a TOML or JSON file of configs, or a checkpoint.
+    """Reads the pair that `source` names: a preset, a TOML or JSON file, or a checkpoint.
 
     Raises:
       ConfigError: none of these, or a config that breaks a rule; the text lists the presets.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tandem_export.tpu.chips import Target
+from tandem_export.tpu.chips import Slice
 from tandem_export.tpu.plan.costs import Pair
 from tandem_export.tpu.plan.options import PlanOptions
 
@@ -35,33 +35,33 @@ class Speed:
 
 
 def longest_gamma(options: PlanOptions, batch: int) -> int:
-    """The longest draft that keeps the verification bound by memory: B * (G + 1) <= balance."""
+    """Returns the longest draft whose verification is bound by memory: B * (G + 1) <= balance."""
     rows = options.target.balance(options.storage)
     return max(0, min(options.gamma_max, rows // batch - 1))
 
 
 def curve(pair: Pair, options: PlanOptions, batch: int) -> list[Speed]:
-    """Every gamma from 0 to the longest, for one batch."""
+    """Returns every gamma from 0 to the longest, for one batch."""
     gammas = range(longest_gamma(options, batch) + 1)
     alone = batch / round_seconds(pair, options, batch, 0)
     return [_speed(pair, options, batch, gamma, alone) for gamma in gammas]
 
 
 def best(speeds: list[Speed], batch: int) -> Speed:
-    """The most tokens per second; of those within `_TIE`, the one that fills its tiles best."""
+    """Returns the fastest; of those within `_TIE`, the one that fills its tiles best."""
     most = max(speed.tokens_per_second for speed in speeds)
     near = [speed for speed in speeds if speed.tokens_per_second >= most * (1 - _TIE)]
     return max(near, key=lambda s: (-_empty(batch * (s.gamma + 1)), s.tokens_per_second))
 
 
 def _empty(rows: int) -> float:
-    """The share of a matmul's row tiles that `rows` rows leave empty."""
+    """Returns the share of a matmul's row tiles that `rows` rows leave empty."""
     padded = -(-rows // _TILE_ROWS) * _TILE_ROWS
     return 1 - rows / padded
 
 
 def round_seconds(pair: Pair, options: PlanOptions, batch: int, gamma: int) -> float:
-    """Gamma drafter steps, then the primary at width gamma + 1."""
+    """Estimates gamma drafter steps, then the primary at width gamma + 1."""
     target = options.target
     step = pair.drafter.seconds(target, batch, 1)
     if options.drafter_cost is not None:
@@ -83,7 +83,7 @@ def _speed(pair: Pair, options: PlanOptions, batch: int, gamma: int, alone: floa
     )
 
 
-def _bound(pair: Pair, target: Target, batch: int, width: int) -> str:
-    """Whether the primary's block waits for memory or for arithmetic."""
+def _bound(pair: Pair, target: Slice, batch: int, width: int) -> str:
+    """Returns whether the primary's block waits for memory or for arithmetic."""
     memory = pair.primary.bytes(batch) / target.bandwidth
     return "memory" if memory >= pair.primary.flops(batch, width) / target.flops else "compute"

@@ -64,16 +64,16 @@ class Instruction:
     @cached_property
     def arrays(self) -> tuple[Array, ...]:
         """The arrays of its type, in order; tuples are flat."""
-        return tuple(_array(found) for found in _ARRAY.finditer(self.type) if found[1] in _BITS)
+        return tuple(_array(match) for match in _ARRAY.finditer(self.type) if match[1] in _BITS)
 
     def size(self, *, hbm_only: bool = False) -> float:
-        """Bytes of all its arrays, or of those in HBM."""
+        """Returns bytes of all its arrays, or of those in HBM."""
         return sum(a.bytes for a in self.arrays if a.space == HBM or not hbm_only)
 
     def attribute(self, pattern: str) -> str | None:
-        """The first group of `pattern` in its attributes."""
-        found = re.search(pattern, self.attributes)
-        return found[1] if found else None
+        """Returns the first group of `pattern` in its attributes."""
+        match = re.search(pattern, self.attributes)
+        return match[1] if match else None
 
     @property
     def called(self) -> list[str]:
@@ -103,8 +103,8 @@ class Computation:
     @cached_property
     def parameters(self) -> tuple[Instruction, ...]:
         """By their number."""
-        own = [i for i in self.instructions.values() if i.op == "parameter"]
-        return tuple(sorted(own, key=lambda i: int(i.arguments)))
+        arguments = [i for i in self.instructions.values() if i.op == "parameter"]
+        return tuple(sorted(arguments, key=lambda i: int(i.arguments)))
 
     @cached_property
     def users(self) -> dict[str, list[Instruction]]:
@@ -125,20 +125,20 @@ class Module:
 
 
 def parse(text: str) -> Module:
-    """The module that `text` prints."""
+    """Returns the module that `text` prints."""
     computations: dict[str, Computation] = {}
-    entry, own = "", None
+    entry, computation = "", None
     for line in text.splitlines():
         head = None if line.startswith(" ") else _HEAD.match(line)
         if head:
-            own = {}
-            computations[head[2]] = Computation(instructions=own)
+            computation = {}
+            computations[head[2]] = Computation(instructions=computation)
             entry = head[2] if head[1] else entry
         elif line.startswith("}"):
-            own = None
-        elif own is not None and (found := _LINE.match(line)):
-            instruction = _instruction(found[2], found[3], bool(found[1]))
-            own[instruction.name] = instruction
+            computation = None
+        elif computation is not None and (match := _LINE.match(line)):
+            instruction = _instruction(match[2], match[3], bool(match[1]))
+            computation[instruction.name] = instruction
     return Module(computations=computations, entry=entry)
 
 
@@ -159,17 +159,17 @@ def _instruction(name: str, rest: str, root: bool) -> Instruction:
 
 
 def _closing(text: str) -> int:
-    """Where the parenthesis closes that `text` begins with."""
+    """Returns where the parenthesis closes that `text` begins with."""
     depth = 0
-    for found in re.finditer(r"[()]", text):
-        depth += 1 if found[0] == "(" else -1
+    for bracket in re.finditer(r"[()]", text):
+        depth += 1 if bracket[0] == "(" else -1
         if depth == 0:
-            return found.start()
+            return bracket.start()
     return len(text)
 
 
-def _array(found: re.Match[str]) -> Array:
-    bits = _BITS[found[1]]
-    elements = math.prod(int(size) for size in found[2].split(",") if size)
-    space = _SPACE.search(found[3] or "")
+def _array(match: re.Match[str]) -> Array:
+    bits = _BITS[match[1]]
+    elements = math.prod(int(size) for size in match[2].split(",") if size)
+    space = _SPACE.search(match[3] or "")
     return Array(bytes=elements * bits / 8, space=int(space[1]) if space else HBM, bits=bits)

@@ -19,7 +19,7 @@ _DEPTH = 4
 def moved(
     module: Module, computation: Computation, instruction: Instruction
 ) -> tuple[float, float]:
-    """HBM bytes (read, written) by one instruction that is neither a loop nor a branch."""
+    """Returns HBM bytes (read, written) by one instruction that is neither a loop nor a branch."""
     names, op = computation.instructions, instruction.op
     if op == "copy-start":
         return _hbm(names[instruction.operands[0]]), instruction.arrays[0].bytes * (
@@ -29,8 +29,8 @@ def moved(
         root = module.computations[instruction.called[0]].root
         return root.size(), root.size(hbm_only=True)
     if op == "slice-start":
-        own = min(array.bytes for array in instruction.arrays if array.bytes > 4)
-        return own, 0.0
+        smallest = min(array.bytes for array in instruction.arrays if array.bytes > 4)
+        return smallest, 0.0
     if op == "fusion":
         return _fusion(module, computation, instruction)
     if op in _SLICES[:2]:
@@ -56,7 +56,7 @@ def _fusion(module: Module, computation: Computation, fusion: Instruction) -> tu
 
 
 def _read_of(module: Module, inside: Computation, name: str, full: float, depth: int) -> float:
-    """Bytes that the users of `name` read of its `full` bytes."""
+    """Returns bytes that the users of `name` read of its `full` bytes."""
     users = inside.users.get(name, [])
     return min(full, sum(_read_by(module, inside, user, name, full, depth) for user in users))
 
@@ -95,7 +95,7 @@ def _read_by_fusion(
 
 
 def _hands_on(module: Module, inside: Computation, name: str) -> bool:
-    """Whether the root is `name` itself, but for its view."""
+    """Returns whether the root is `name` itself, but for its view."""
     now = inside.root
     while now.name != name:
         if now.op == "fusion" and len(now.operands) == 1:

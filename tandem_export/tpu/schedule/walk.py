@@ -64,20 +64,20 @@ class Totals:
     unknown_loops: int = 0
 
     def plus(self, other: Totals, times: int = 1) -> Totals:
-        """This, and `other` so many times."""
+        """Returns these totals plus `times` times `other`."""
         values = {}
         for part in dataclasses.fields(self):
-            own, more = getattr(self, part.name), getattr(other, part.name)
+            mine, more = getattr(self, part.name), getattr(other, part.name)
             if isinstance(more, Counter):
                 scaled = Counter({key: count * times for key, count in more.items()})
-                values[part.name] = own + scaled
+                values[part.name] = mine + scaled
             else:
-                values[part.name] = own + more * (1 if part.name == "unknown_loops" else times)
+                values[part.name] = mine + more * (1 if part.name == "unknown_loops" else times)
         return Totals(**values)
 
 
 def walk(module: Module, *, loops: int, branch: Branch) -> Totals:
-    """The totals of one run of the entry computation.
+    """Returns the totals of one run of the entry computation.
 
     Args:
       module: scheduled, as the compiler prints it.
@@ -95,14 +95,14 @@ class _Walk:
     branch: Branch
 
     def computation(self, name: str) -> Totals:
-        own = self.module.computations[name]
+        computation = self.module.computations[name]
         total = Totals()
-        for instruction in own.instructions.values():
+        for instruction in computation.instructions.values():
             if not _is_free(instruction):
-                total = total.plus(self.instruction(own, instruction))
+                total = total.plus(self.instruction(computation, instruction))
         return total
 
-    def instruction(self, own: Computation, instruction: Instruction) -> Totals:
+    def instruction(self, computation: Computation, instruction: Instruction) -> Totals:
         if instruction.op == "while":
             return self.loop(instruction)
         if instruction.op == "call":
@@ -111,8 +111,8 @@ class _Walk:
             choose = min if self.branch == "least" else max
             sides = [self.computation(name) for name in instruction.called]
             return choose(sides, key=lambda side: (side.bytes, side.cycles))
-        read, written = moved(self.module, own, instruction)
-        return _count(own, instruction, read + written)
+        read, written = moved(self.module, computation, instruction)
+        return _count(computation, instruction, read + written)
 
     def loop(self, instruction: Instruction) -> Totals:
         known = self.trips(instruction)
@@ -122,7 +122,7 @@ class _Walk:
         return Totals(unknown_loops=int(known is None)).plus(self.computation(body), times)
 
     def trips(self, instruction: Instruction) -> int | None:
-        """The compiler's own count, or the constant that the condition compares with.
+        """Returns the compiler's own count, or the constant that the condition compares with.
 
         A loop that may end before is taken to run to its end.
         """
@@ -137,7 +137,7 @@ class _Walk:
 
 
 def _limit(names: Mapping[str, Instruction], test: Instruction) -> int | None:
-    """The constant that `test` asks a counter to be less than."""
+    """Returns the constant that `test` asks a counter to be less than."""
     if test.op != "compare" or "direction=LT" not in test.attributes:
         return None
     limit = names.get(test.operands[1])
@@ -145,12 +145,12 @@ def _limit(names: Mapping[str, Instruction], test: Instruction) -> int | None:
 
 
 def _is_free(instruction: Instruction) -> bool:
-    """Whether it moves nothing: a view, the end of what was counted at its start, bare memory."""
+    """Returns whether it moves nothing: a view, bare memory, the end of what its start counted."""
     bare = instruction.attribute(r'custom_call_target="(AllocateBuffer)"') is not None
     return bare or instruction.op in _FREE or instruction.op.endswith("-done")
 
 
-def _count(own: Computation, instruction: Instruction, size: float) -> Totals:
+def _count(computation: Computation, instruction: Instruction, size: float) -> Totals:
     op = instruction.op
     kind = next((kind for kind in _COLLECTIVES if op.startswith(kind)), None)
     is_kernel = op == "custom-call" and "tpu_custom_call" in instruction.attributes
@@ -158,7 +158,7 @@ def _count(own: Computation, instruction: Instruction, size: float) -> Totals:
         bytes=size,
         prefetched=size if op.endswith("-start") and kind is None else 0.0,
         cycles=float(instruction.cycles),
-        copies=_copy(own, instruction),
+        copies=_copy(computation, instruction),
         collectives=Counter({kind: 1} if kind else {}),
         collective_bytes=instruction.size() if kind else 0.0,
         kernels=float(is_kernel),
@@ -171,14 +171,14 @@ def array_key(bits: int, size: float) -> str:
     return f"{bits}x{int(size)}"
 
 
-def _copy(own: Computation, instruction: Instruction) -> Counter[str]:
-    """A copy or transposition whose source and result both lie in HBM."""
+def _copy(computation: Computation, instruction: Instruction) -> Counter[str]:
+    """Returns a copy or transposition whose source and result both lie in HBM."""
     named = re.match(r"(copy|transpose)", instruction.name)
     if instruction.op not in ("copy", "transpose", "copy-start") and not (
         instruction.op == "fusion" and named
     ):
         return Counter()
-    source = own.instructions[instruction.operands[0]]
-    made = instruction.arrays[0]
-    inside = source.arrays[0].space == HBM and made.space == HBM
-    return Counter({array_key(made.bits, made.bytes): 1} if inside else {})
+    source = computation.instructions[instruction.operands[0]]
+    result = instruction.arrays[0]
+    inside = source.arrays[0].space == HBM and result.space == HBM
+    return Counter({array_key(result.bits, result.bytes): 1} if inside else {})

@@ -84,7 +84,7 @@ HOSTILE = {
     "no stack": (b"\x80\x02a.", r"pickle is damaged"),
     "memo": (b"\x80\x02h\x07.", r"pickle is damaged"),
     "huge text": (b"\x80\x04\x8d" + b"\xff" * 7 + b"\x0f.", r"pickle is damaged"),
-    "instance": (b"\x80\x02(ios\nsystem\n.", r"does what no dict of tensors needs"),
+    "instance": (b"\x80\x02(ios\nsystem\n.", r"has an operation that no dict of tensors needs"),
     "name": (b"\x80\x02cos\nsystem\n.", r"Got: `os\.system`"),
     "deep": (b"\x80\x02" + b"(" * 40 + b"K\x01" + b"t" * 40 + b".", r"dicts of depth 32"),
     "bomb": (

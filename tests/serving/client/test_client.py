@@ -19,8 +19,8 @@ class Lossy:
     def read_signatures(self) -> dict[str, Signature]:
         return {name: Signature({}, {}) for name in NAMES}
 
-    def send(self, signature, own, inputs):
-        del own, inputs
+    def send(self, signature, definition, inputs):
+        del definition, inputs
         self.sent.append(signature)
         if self.sent.count(signature) <= self.losses:
             raise Interrupted("lost")

@@ -151,7 +151,7 @@ UNUSED = dataclasses.replace(TOY, params=TOY.params | {"router.bias": leaf((1,))
             r"returned state 'cache' must have shape \(2, 8, 3\)\. Got: \(2, 7, 3\)",
         ),
         (
-            with_state(position=lambda s: s["position"] * 1.0),
+            with_state(position=lambda s: s["position"].astype(jnp.float32)),
             DtypeMismatchError,
             r"returned state 'position' must have dtype int32\. Got: float32",
         ),

@@ -7,11 +7,11 @@ import functools
 
 from tandem_export.graphs import BuildOptions, plan_graphs
 from tandem_export.targets import export_graph
-from tandem_export.tpu.compile.run import Job
+from tandem_export.tpu.compile.run import CompileJob
 from tests.tiny import TANDEM
 
 
-def wide_round(vocab_size: int, batch: int, gamma: int) -> Job:
+def wide_round(vocab_size: int, batch: int, gamma: int) -> CompileJob:
     """A round of a tiny pair that knows many tokens."""
     pair = dataclasses.replace(
         TANDEM,
@@ -29,11 +29,11 @@ def wide_round(vocab_size: int, batch: int, gamma: int) -> Job:
     )
     (graph,) = (graph for graph in plan_graphs(pair, options) if graph.gamma)
     made = export_graph(graph, "tpu", check_values=False)
-    return Job(record=made.record, export=made.artifact.jax_export)
+    return CompileJob(record=made.record, export=made.artifact.jax_export)
 
 
 @functools.cache
-def tiny_jobs(attention: str = "two_part") -> dict[str, Job]:
+def tiny_jobs(attention: str = "two_part") -> dict[str, CompileJob]:
     """A block and a step of a tiny pair, by name."""
     options = BuildOptions(
         batch=(2,),
@@ -46,4 +46,4 @@ def tiny_jobs(attention: str = "two_part") -> dict[str, Job]:
         platforms=("tpu",),
     )
     made = [export_graph(g, "tpu", check_values=False) for g in plan_graphs(TANDEM, options)]
-    return {e.record.name: Job(record=e.record, export=e.artifact.jax_export) for e in made}
+    return {e.record.name: CompileJob(record=e.record, export=e.artifact.jax_export) for e in made}

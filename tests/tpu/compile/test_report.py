@@ -8,12 +8,12 @@ import math
 import pytest
 
 from tandem_export.bundle import TensorSpec
-from tandem_export.tpu.chips import target_named
+from tandem_export.tpu.chips import slice_named
 from tandem_export.tpu.compile.report import make_report
 from tandem_export.tpu.compile.roofline import cache_specs, least_bytes
 from tests.tpu.compile.jobs import tiny_jobs
 
-CHIP = target_named("v5e")
+CHIP = slice_named("v5e")
 RECORD = tiny_jobs()["primary_block_b2_t4"].record
 LAYER = min(math.prod(spec.shape) * 2 for spec in cache_specs(RECORD))
 GOOD = {
@@ -86,7 +86,7 @@ def test_a_chip_moves_its_share_of_what_is_split() -> None:
     insert = dataclasses.replace(RECORD, role="insert", inputs=(row,))
     for record, name, saved in ((step, "logits", 192), (insert, row.name, 2 * 96)):
         whole, own = (
-            make_report(record, GOOD, target_named("v5e-4"), frozenset(split)).roofline_bytes
+            make_report(record, GOOD, slice_named("v5e-4"), frozenset(split)).roofline_bytes
             for split in ((), (name,))
         )
         assert whole is not None and own is not None and whole - own == saved

@@ -14,10 +14,10 @@ import pytest
 
 from tandem_export.errors import ConfigError
 from tandem_export.tpu import worker
-from tandem_export.tpu.chips import target_named
+from tandem_export.tpu.chips import slice_named
 from tandem_export.tpu.compile import compile_options
 from tandem_export.tpu.compile import run as library
-from tandem_export.tpu.compile.jobs import Form, plan_jobs
+from tandem_export.tpu.compile.jobs import Variant, plan_jobs
 from tandem_export.tpu.compile.run import compile_jobs, compiler_options
 from tandem_export.tpu.environment import ENVIRONMENT
 from tandem_export.tpu.plan import PlanOptions, plan, read_pair
@@ -28,7 +28,7 @@ BLOCK, STEP = "primary_block_b2_t4", "drafter_step_b2_t1"
 
 
 def options(cache: Path | None = None, vmem: int | None = None):
-    made = compile_options(target_named("v5e"), vmem=vmem, reuse=False, processes=2)
+    made = compile_options(slice_named("v5e"), vmem=vmem, reuse=False, processes=2)
     return dataclasses.replace(made, cache=cache)
 
 
@@ -51,8 +51,8 @@ def test_graphs_compile_with_their_caches_in_place(tmp_path: Path) -> None:
 
 def test_a_small_cache_is_not_copied_in_and_written_back() -> None:
     """By the compiler's own rules it is, which costs this drafter's step 14 %."""
-    wanted = PlanOptions(target=target_named("v5e"), batch=(4,))
-    form = Form(attention="two_part")
+    wanted = PlanOptions(target=slice_named("v5e"), batch=(4,))
+    form = Variant(attention="two_part")
     [step] = plan_jobs(plan("2b", read_pair("2b"), wanted), ("drafter_step",), form)
     [own, ours] = (
         compile_jobs([step], dataclasses.replace(options(), compiler=compiler))[0]
@@ -92,7 +92,7 @@ def test_an_answer_is_kept_for_one_graph_compiler_and_options() -> None:
         library._key(block, options()),
         library._key(step, options()),
         library._key(block, options(vmem=32)),
-        library._key(block, dataclasses.replace(options(), target=target_named("v5e-4"))),
+        library._key(block, dataclasses.replace(options(), target=slice_named("v5e-4"))),
     }
     assert len(keys) == 4
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, Literal
 
-from tandem_export.tpu.chips import target_named
+from tandem_export.tpu.chips import slice_named
 from tandem_export.tpu.compile import compile_options
-from tandem_export.tpu.compile.jobs import Form
+from tandem_export.tpu.compile.jobs import Variant
 from tandem_export.tpu.compile.report import make_report
 from tandem_export.tpu.compile.report_all import plan_forms
 from tandem_export.tpu.compile.tune import Trial, choose, try_all
@@ -15,14 +15,14 @@ from tandem_export.tpu.plan import PlanOptions, plan, read_pair
 from tests.tpu.compile.jobs import tiny_jobs
 from tests.tpu.compile.test_report import GOOD, RECORD
 
-CHIP = target_named("v5e")
+CHIP = slice_named("v5e")
 
 
 def trial(
     name: str, attention: Literal["in_cache", "two_part", "kernel"], vmem: int | None, cycles: int
 ) -> Trial:
     report = make_report(RECORD, GOOD | {"cycles": cycles, "hbm_bytes": 0}, CHIP)
-    form = Form(attention=attention)
+    form = Variant(attention=attention)
     return Trial(form=form, vmem=vmem, report=dataclasses.replace(report, name=name))
 
 
@@ -59,7 +59,7 @@ def test_what_has_no_problem_comes_before_what_is_faster() -> None:
 
 def test_what_does_not_compile_is_never_chosen() -> None:
     answer = {"error": "no", "compile_seconds": 1.0, "cached": False}
-    broken = Trial(form=Form(), vmem=None, report=make_report(RECORD, answer, CHIP))
+    broken = Trial(form=Variant(), vmem=None, report=make_report(RECORD, answer, CHIP))
     works = trial(RECORD.name, "two_part", 64, 10**9)
     assert choose([broken, works], CHIP) == [works]
 
@@ -75,7 +75,7 @@ def test_the_memory_of_a_bundle_with_kernels_is_tuned() -> None:
 
 
 def test_a_padded_drafter_is_chosen_for_all_graphs_or_for_none() -> None:
-    rows = Form(least_rows=2)
+    rows = Variant(least_rows=2)
     plain = [trial("step", "two_part", None, 300), trial("round", "two_part", None, 100)]
     padded = [dataclasses.replace(t, form=rows) for t in plain]
     assert choose([*plain, *padded], CHIP) == plain  # of equals the first
@@ -84,7 +84,7 @@ def test_a_padded_drafter_is_chosen_for_all_graphs_or_for_none() -> None:
 
 
 def forms_of(target: str, batch: int, **asked: Any) -> list[tuple[str, int]]:
-    options = PlanOptions(target=target_named(target), batch=(batch,))
+    options = PlanOptions(target=slice_named(target), batch=(batch,))
     made = plan("270m", read_pair("270m"), options)
     return [(form.attention, form.least_rows) for form in plan_forms(made, **asked)]
 
@@ -104,7 +104,7 @@ def test_a_graph_that_two_forms_share_is_compiled_once() -> None:
     job = tiny_jobs()["drafter_step_b2_t1"]
     options = compile_options(CHIP, reuse=False)
     seen: list[str] = []
-    forms = {Form(): [job], Form(least_rows=2): [job]}
+    forms = {Variant(): [job], Variant(least_rows=2): [job]}
     one, other = try_all(forms, options, (None,), lambda done, of, name: seen.append(name))
     assert seen == [job.record.name] and one.report is other.report
     assert (one.form, other.form) == tuple(forms)

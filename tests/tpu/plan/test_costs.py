@@ -11,12 +11,12 @@ import pytest
 
 from tandem_export.graphs import param_shapes
 from tandem_export.model import shapes
-from tandem_export.tpu.chips import target_named
+from tandem_export.tpu.chips import slice_named
 from tandem_export.tpu.plan import PRESETS, read_pair
 from tandem_export.tpu.plan.costs import pair_costs
 from tests.tiny import INDEPENDENT, TANDEM
 
-ONE = target_named("v5e")
+ONE = slice_named("v5e")
 
 
 def test_stored_bytes_are_all_tensors() -> None:

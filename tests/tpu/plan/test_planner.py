@@ -8,7 +8,7 @@ import time
 import pytest
 
 from tandem_export.errors import ConfigError
-from tandem_export.tpu.chips import TARGETS, target_named
+from tandem_export.tpu.chips import SLICES, slice_named
 from tandem_export.tpu.plan import DoesNotFitError, PlanOptions, from_rate, plan, read_pair
 
 TWO_B = read_pair("2b")
@@ -30,13 +30,13 @@ def test_speculation_that_does_not_pay_is_left_out() -> None:
 
 @pytest.mark.parametrize("storage", ["bfloat16", "int8"])
 def test_blocks_stay_bound_by_memory(storage) -> None:
-    rows = TARGETS["v5e-1"].balance(storage)
+    rows = SLICES["v5e-1"].balance(storage)
     assert rows == {"bfloat16": 240, "int8": 120}[storage]
     made = plan("2b", TWO_B, PlanOptions(storage=storage, acceptance=from_rate(0.95)))
     assert len(made.buckets) > 2
     for bucket in made.buckets:
         assert bucket.batch * (bucket.best.gamma + 1) <= rows
-        assert bucket.memory.total <= TARGETS["v5e-1"].hbm_bytes
+        assert bucket.memory.total <= SLICES["v5e-1"].hbm_bytes
 
 
 def test_larger_batches_draft_less() -> None:
@@ -70,7 +70,7 @@ def test_what_is_too_large_is_told_what_fits() -> None:
 
 
 def test_four_chips_hold_the_8b_pair_in_bfloat16() -> None:
-    options = PlanOptions(target=target_named("v5e-4"), batch=(8,))
+    options = PlanOptions(target=slice_named("v5e-4"), batch=(8,))
     [bucket] = plan("8b", read_pair("8b"), options).buckets
     assert bucket.memory.weights < 6e9
 
@@ -104,4 +104,4 @@ def test_options_check_themselves(changes, text: str) -> None:
 
 def test_an_unknown_target_lists_the_known() -> None:
     with pytest.raises(ConfigError, match=r"v5e-8.*Got: 'v4'"):
-        target_named("v4")
+        slice_named("v4")

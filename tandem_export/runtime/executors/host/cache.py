@@ -78,7 +78,7 @@ def make_caches(
         for spec in graph.outputs
         for name in without_rows([spec.name])
     }
-    caches = {}
+    caches: dict[ModelName, HostCache] = {}
     for model in MODELS:
         keys = [shape for name, shape in shapes.items() if name and name[:2] == (model, "k")]
         if keys:

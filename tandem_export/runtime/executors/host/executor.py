@@ -9,8 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
-from tandem_export.bundle import Bundle, GraphRecord
-from tandem_export.bundle.weights import MappedFile
+from tandem_export.bundle import Bundle, GraphRecord, MappedFile
 from tandem_export.contract import ModelName
 from tandem_export.errors import ConfigError
 from tandem_export.runtime.executors.host.cache import HostCache, make_caches
@@ -104,7 +103,7 @@ class HostExecutor:
 
     def _bind(self, graph: GraphRecord, caches: Mapping[ModelName, HostCache]) -> _Step:
         arrays: Arrays = {name: a for cache in caches.values() for name, a in cache.layers.items()}
-        rows = []
+        rows: list[tuple[HostCache, np.ndarray]] = []
         for cache in caches.values():
             whole, views = cache.block(graph.width or 0)
             if views.keys() <= {spec.name for spec in graph.outputs}:

@@ -1,5 +1,8 @@
 """The executor `openvino`: the bundle's ONNX graphs with OpenVINO's CPU plugin."""
 
+# Some of OpenVINO's functions have types in part only.
+# pyright: reportUnknownMemberType=false
+
 from __future__ import annotations
 
 import contextlib
@@ -12,7 +15,7 @@ from tandem_export.bundle import Bundle, GraphRecord
 from tandem_export.runtime.executors.host.executor import HostExecutor, thread_count
 from tandem_export.runtime.executors.host.quiet_openvino import openvino as ov
 from tandem_export.runtime.executors.host.weights import packs_weights
-from tandem_export.storage.memory import return_free_memory
+from tandem_export.storage import return_free_memory
 
 # OpenVINO's own defaults are bfloat16 where the processor has it, and activations rounded to int8
 # (in groups of a row) where weights are int8.
@@ -102,7 +105,8 @@ def _bind_weights(
     A model packs its constants. If not `packed`, matrices become inputs, which it reads where they
     lie; the tensors to set are returned.
     """
-    given, inputs = {}, []
+    given: dict[str, ov.Tensor] = {}
+    inputs: list[ov.op.Parameter] = []
     for node in model.get_ops():
         name = node.get_friendly_name()
         if node.get_type_name() != "Constant" or name not in weights:
@@ -111,9 +115,10 @@ def _bind_weights(
         if packed or weights[name].ndim != 2:
             node.output(0).replace(ov.op.Constant(tensor).output(0))
             continue
-        inputs.append(ov.opset13.parameter(tensor.shape, tensor.element_type, name=name))
-        inputs[-1].output(0).tensor.set_names({name})
-        node.output(0).replace(inputs[-1].output(0))
+        parameter = ov.opset13.parameter(tensor.shape, tensor.element_type, name=name)
+        parameter.output(0).tensor.set_names({name})
+        node.output(0).replace(parameter.output(0))
+        inputs.append(parameter)
         given[name] = tensor
     model.add_parameters(inputs)
     return given

@@ -6,9 +6,9 @@ from tandem_export.bundle import GraphRecord
 
 
 def packs_weights(graph: GraphRecord, *, mapped: bool) -> bool:
-    """Whether an engine should copy a graph's weights into the layout of its matrix products.
+    """Returns whether an engine copies a graph's weights into the layout of its matmuls.
 
-    It pays where some rows share them, little for one row, and for a prefill less than the memory
-    is worth. Without, a graph reads the mapped file; if `mapped`, every graph does.
+    A copy pays off when several rows share the weights. For a single row the gain is small, and for
+    a prefill it is not worth the memory. Other graphs read the mapped file; if `mapped`, all do.
     """
     return not mapped and graph.role != "prefill" and graph.batch * (graph.width or 1) > 1

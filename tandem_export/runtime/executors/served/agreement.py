@@ -9,8 +9,9 @@ import numpy as np
 from tandem_export.bundle import GraphRecord, TensorSpec
 from tandem_export.contract import REGISTERS, STATELESS_ROLES
 from tandem_export.errors import ServingError
-from tandem_export.serving.protocol import Field, Model
+from tandem_export.serving import Field, Model
 
+Fields = Mapping[str, Field]
 _ONE = Field((1,), "int32")
 _EPOCH = {"epoch": Field((), "int32")}
 _REGISTERS = dict.fromkeys(("target", *REGISTERS), _ONE)
@@ -39,9 +40,9 @@ def check_served(model: Model, names: Sequence[str], graphs: Iterable[GraphRecor
                 raise ServingError(f"{rule}; is it another bundle's? Got: {have.get(odd[0])}")
 
 
-def _expected(graphs: Iterable[GraphRecord]) -> dict[str, tuple[dict, dict]]:
+def _expected(graphs: Iterable[GraphRecord]) -> dict[str, tuple[Fields, Fields]]:
     """Signature -> what has to be among its inputs and outputs."""
-    wanted: dict[str, tuple[dict, dict]] = {}
+    wanted: dict[str, tuple[Fields, Fields]] = {}
     for graph in graphs:
         outputs = _fields(graph.outputs)
         if graph.role == "insert":

@@ -24,7 +24,7 @@ from tandem_export.runtime.rounds.protocol import (
     RoundResult,
     prefill_chunks,
 )
-from tandem_export.serving.protocol import Interrupted, Model, NotHeld, warmup_inputs
+from tandem_export.serving import Interrupted, Model, NotHeld, warmup_inputs
 
 Done = TypeVar("Done")
 # Seconds to wait before a lost session is built up again: a server that restarts needs some.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tandem_export.bundle import Bundle
 from tandem_export.runtime.executors.served.executor import SessionExecutor
-from tandem_export.serving.local import LocalModel
+from tandem_export.serving import LocalModel
 
 
 def tensorflow_executor(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tandem_export.bundle import Bundle
 from tandem_export.errors import ConfigError
 from tandem_export.runtime.executors.served.executor import SessionExecutor
-from tandem_export.serving.client.client import ClientOptions, connect
+from tandem_export.serving import ClientOptions, connect
 
 
 def tf_serving_executor(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tandem_export.errors import ServingError
-from tandem_export.serving.protocol import Model, NotHeld
+from tandem_export.serving import Model, NotHeld
 
 
 @dataclass(frozen=True, kw_only=True)

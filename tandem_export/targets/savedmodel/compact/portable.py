@@ -19,6 +19,9 @@ from tandem_export.targets.errors import SerializationError
 from tandem_export.targets.savedmodel.compact.shrink import shrink
 from tandem_export.targets.savedmodel.options import MODEL_FILE
 
+# MLIR's bindings make classes of operations at run time: they have no types.
+Operation = Any
+
 # A hash of the file that TensorFlow wrote; loading does without it.
 _FINGERPRINT = "fingerprint.pb"
 
@@ -60,14 +63,14 @@ def rewrite(module: bytes, version: str) -> bytes:
             raise SerializationError(f"{rule}. Got: {error}. Raise `stablehlo_version`.") from error
 
 
-def _merge_branches(module: Any) -> None:
+def _merge_branches(module: Operation) -> None:
     """Puts one branch in place of each `case` whose branches are all the same.
 
     For several platforms jax lowers every matmul to a `case` of them, whatever they have in common.
     """
     cases = []
 
-    def collect(operation: Any) -> Any:
+    def collect(operation: Operation) -> Operation:
         if operation.name == "stablehlo.case":
             cases.append(operation)
         return ir.WalkResult.ADVANCE
@@ -84,7 +87,7 @@ def _merge_branches(module: Any) -> None:
             case.erase()
 
 
-def _same_region(one: Any, other: Any, twins: dict[Any, Any]) -> bool:
+def _same_region(one: Operation, other: Operation, twins: dict[Operation, Operation]) -> bool:
     """Whether two regions do the same; `twins` maps values of `other` to those of `one`."""
     (one,), (other,) = one.blocks, other.blocks
     here, there = list(one.operations), list(other.operations)
@@ -95,7 +98,7 @@ def _same_region(one: Any, other: Any, twins: dict[Any, Any]) -> bool:
     return all(_same(a.operation, b.operation, twins) for a, b in pairs)
 
 
-def _same(one: Any, other: Any, twins: dict[Any, Any]) -> bool:
+def _same(one: Operation, other: Operation, twins: dict[Operation, Operation]) -> bool:
     if _kind(one) != _kind(other):
         return False
     read = [twins.get(value, value) for value in other.operands]
@@ -106,7 +109,7 @@ def _same(one: Any, other: Any, twins: dict[Any, Any]) -> bool:
     return True
 
 
-def _kind(operation: Any) -> tuple[Any, ...]:
+def _kind(operation: Operation) -> tuple[Operation, ...]:
     """What an operation is, but for its operands and regions."""
     attributes = {name: str(value) for name, value in operation.attributes.items()}
     types = [str(result.type) for result in operation.results]

@@ -7,9 +7,8 @@ says of each of them, mostly in names, is together larger than the modules that 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
-from tandem_export.targets.savedmodel.compact.wrappers import join_wrappers, named_functions
+from tandem_export.targets.savedmodel.compact.wrappers import Proto, join_wrappers, named_functions
 
 # What tracing notes and running does not read: shapes (they are inferred again), which variables a
 # call only reads (for the order of several calls), the Python names of arguments, the text of an
@@ -25,7 +24,7 @@ _NOTES = (
 _FORWARDING = ("EnsureShape", "Identity", "PreventGradient")
 
 
-def shrink(model: Any) -> None:
+def shrink(model: Proto) -> None:
     """Shrinks a `SavedModel` message in place; its signatures stay as they are.
 
     * What writes a checkpoint goes: a server only reads, and a model that can write files could
@@ -51,7 +50,7 @@ def shrink(model: Any) -> None:
         _rename_variables(graph.node)
 
 
-def _drop_saving(meta: Any) -> None:
+def _drop_saving(meta: Proto) -> None:
     """The saver's tensor for saving becomes the one for the file's name: it has to name one."""
     graph, saver = meta.graph_def, meta.saver_def
     saving = _name(saver.save_tensor_name)
@@ -62,7 +61,7 @@ def _drop_saving(meta: Any) -> None:
     _set(functions, [own for own in functions if own.signature.name not in gone])
 
 
-def _drop_function_notes(function: Any) -> None:
+def _drop_function_notes(function: Proto) -> None:
     _drop_notes([function, *function.arg_attr.values(), *function.node_def])
     for index, own in list(function.arg_attr.items()):
         if not own.attr:
@@ -71,13 +70,13 @@ def _drop_function_notes(function: Any) -> None:
         argument.ClearField("handle_data")  # shapes again
 
 
-def _drop_notes(noted: Iterable[Any]) -> None:
+def _drop_notes(noted: Iterable[Proto]) -> None:
     for attributes in (own.attr for own in noted):
         for name in _NOTES:
             attributes.pop(name, None)
 
 
-def _keep_step(function: Any) -> None:
+def _keep_step(function: Proto) -> None:
     nodes = {node.name: node for node in function.node_def}
 
     def source(value: str) -> str:
@@ -98,7 +97,7 @@ def _keep_step(function: Any) -> None:
     function.signature.control_output[:] = writes
 
 
-def _rename_locals(function: Any) -> None:
+def _rename_locals(function: Proto) -> None:
     own = [*function.signature.input_arg, *function.node_def]
     short = {one.name: f"n{i}" for i, one in enumerate(own)}
     for one in own:
@@ -110,13 +109,13 @@ def _rename_locals(function: Any) -> None:
             values[name] = _refer(value, short)
 
 
-def _drop_unused_reads(graph: Any) -> None:
+def _drop_unused_reads(graph: Proto) -> None:
     """Every variable leaves a read beside the signatures, which read for themselves."""
     used = {_name(value) for node in graph.node for value in node.input}
     _set(graph.node, [n for n in graph.node if n.op != "ReadVariableOp" or n.name in used])
 
 
-def _rename_variables(nodes: Iterable[Any]) -> None:
+def _rename_variables(nodes: Iterable[Proto]) -> None:
     handles = [node for node in nodes if node.op == "VarHandleOp"]
     short = {node.name: f"v{i}" for i, node in enumerate(handles)}
     for node in nodes:
@@ -134,7 +133,7 @@ def _refer(value: str, names: Mapping[str, str]) -> str:
     return value.replace(name, names.get(name, name), 1)
 
 
-def _set(repeated: Any, values: Iterable[Any]) -> None:
+def _set(repeated: Proto, values: Iterable[Proto]) -> None:
     kept = [type(value).FromString(value.SerializeToString()) for value in values]
     del repeated[:]
     repeated.extend(kept)

@@ -10,16 +10,19 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+# protobuf makes classes of messages at run time: they have no types.
+Proto = Any
+
 _CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 # A call compiles such a function as a whole; a body that moves into its caller would not be.
 _COMPILED = "_XlaMustCompile"
 
 
-def join_wrappers(meta: Any) -> None:
+def join_wrappers(meta: Proto) -> None:
     """Gives every wrapper of a `MetaGraphDef` the body of the function that only it calls.
 
     A wrapper keeps its name and the names of its outputs: signatures and the object graph know
-    them. What they know by its own name stays a function of its own.
+    them. A function that they name directly stays as it is.
     """
     library, known = meta.graph_def.library, set(meta.object_graph_def.concrete_functions)
     known.update(name for node in meta.graph_def.node for name in named_functions(node))
@@ -35,12 +38,12 @@ def join_wrappers(meta: Any) -> None:
     library.function.extend(kept)
 
 
-def named_functions(node: Any) -> Iterator[str]:
+def named_functions(node: Proto) -> Iterator[str]:
     """Yields the names of the functions among a node's attributes."""
     yield from (value.func.name for value in node.attr.values() if value.func.name)
 
 
-def _pairs(functions: dict[str, Any], joinable: set[str]) -> Iterator[tuple[Any, Any]]:
+def _pairs(functions: dict[str, Proto], joinable: set[str]) -> Iterator[tuple[Proto, Proto]]:
     for wrapper in functions.values():
         call = _only_call(wrapper)
         name = None if call is None else call.attr["f"].func.name
@@ -48,11 +51,11 @@ def _pairs(functions: dict[str, Any], joinable: set[str]) -> Iterator[tuple[Any,
             yield wrapper, functions[name]
 
 
-def _is_compiled(function: Any) -> bool:
+def _is_compiled(function: Proto) -> bool:
     return _COMPILED in function.attr and function.attr[_COMPILED].b
 
 
-def _only_call(function: Any) -> Any | None:
+def _only_call(function: Proto) -> Proto | None:
     """The call that hands on the function's arguments as they are, if there is nothing else."""
     calls = [node for node in function.node_def if node.op in _CALLS]
     others = [node for node in function.node_def if node.op not in _CALLS]
@@ -62,7 +65,7 @@ def _only_call(function: Any) -> Any | None:
     return calls[0] if list(calls[0].input) == arguments else None
 
 
-def _take_body(wrapper: Any, inner: Any) -> None:
+def _take_body(wrapper: Proto, inner: Proto) -> None:
     returned = {name: _result(wrapper, inner, value) for name, value in wrapper.ret.items()}
     signature = type(wrapper.signature).FromString(inner.signature.SerializeToString())
     signature.name = wrapper.signature.name
@@ -74,7 +77,7 @@ def _take_body(wrapper: Any, inner: Any) -> None:
     wrapper.ret.update(returned)
 
 
-def _result(wrapper: Any, inner: Any, value: str) -> str:
+def _result(wrapper: Proto, inner: Proto, value: str) -> str:
     """What `inner` returns where `wrapper` returns `value`, `call:output:i` behind identities."""
     nodes = {node.name: node for node in wrapper.node_def}
     while nodes[(name := value.split(":")[0])].op == "Identity":

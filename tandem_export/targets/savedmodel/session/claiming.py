@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from tandem_export.contract import REGISTERS, Register, is_cache, prefix_name
 from tandem_export.graphs import Arrays, Graph
-from tandem_export.serving.protocol import CLAIM, RELEASE
+from tandem_export.serving import CLAIM, RELEASE
 from tandem_export.targets.savedmodel.session import preconditions as rules
 from tandem_export.targets.savedmodel.session.method import Method, ints
 from tandem_export.targets.savedmodel.session.pool import Pool, take_rows

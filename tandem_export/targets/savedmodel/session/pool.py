@@ -107,11 +107,12 @@ def put_positions(
 
 
 def following(slots: jax.Array, values: Iterable[jax.Array]) -> jax.Array:
-    """`slots`, known only once all floating `values` are.
+    """Returns `slots` with an artificial dependency on all floating `values`.
 
-    The compiler may otherwise write to the pool before the last read, and then copies the pool
-    first (measured with TensorFlow 2.21: four copies in a prefill; an optimization barrier does not
-    stop it). No value is NaN and infinite at once, but the compiler does not know that.
+    So the compiler writes to the pool after its reads. It may otherwise write before the last read,
+    and then copies the pool first (measured with TensorFlow 2.21: four copies in a prefill; an
+    optimization barrier does not stop it). No value is NaN and infinite at once, but the compiler
+    does not know that.
     """
     floating = [value for value in values if jnp.issubdtype(value.dtype, jnp.floating)]
     ends = [jax.lax.slice(v, [n - 1 for n in v.shape], v.shape).reshape(1) for v in floating]

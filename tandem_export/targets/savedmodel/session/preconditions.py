@@ -14,7 +14,7 @@ import jax.numpy as jnp
 
 from tandem_export.contract import SAMPLING_INPUTS, Register, SamplingInput
 from tandem_export.graphs import Arrays, Graph
-from tandem_export.serving.protocol import NO_FREE_SLOT, NOT_HELD
+from tandem_export.serving import NO_FREE_SLOT, NOT_HELD
 from tandem_export.targets.savedmodel.session.pool import Pool
 
 

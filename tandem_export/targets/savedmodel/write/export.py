@@ -12,7 +12,7 @@ import tensorflow as tf
 from jax.experimental import jax2tf
 from orbax.export import ExportManager, JaxModule, ServingConfig
 
-from tandem_export.serving.protocol import DEFAULT_SIGNATURE
+from tandem_export.serving import DEFAULT_SIGNATURE
 from tandem_export.targets.savedmodel.session.method import Method
 from tandem_export.targets.savedmodel.session.pool import Pool
 from tandem_export.targets.savedmodel.write.resources import resident_state

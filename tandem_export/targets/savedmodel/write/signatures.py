@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tandem_export.serving.protocol import refusal
+from tandem_export.serving import refusal
 from tandem_export.targets.savedmodel.session.method import Method
 from tandem_export.targets.savedmodel.write.resources import Resident
 
