@@ -89,5 +89,3 @@ def test_the_metadata_is_that_of_the_project() -> None:
     assert set(facts.get_all("Provides-Extra") or ()) == set(PROJECT["optional-dependencies"])
     assert facts["Description-Content-Type"] == "text/markdown"
     assert (ROOT / "README.md").read_text("utf-8") in str(facts.get_payload())
-
-
