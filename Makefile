@@ -69,7 +69,7 @@ goldens: $(REFERENCE)/.stamp
 	$(REFERENCE)/bin/python -m tests.importing.torch_files
 	$(REFERENCE)/bin/python examples/own_weights/owner.py tests/examples/goldens
 
-# What docs/reference/onnx.md says of the larger pair.
+# What docs/measured/engines.md says of the larger pair.
 bench-onnx: $(PAIR)/float32/manifest.json $(PAIR)/bfloat16/manifest.json $(PAIR)/int8/manifest.json
 	$(ONE_THREAD) $(BIN)/tandem-export bench-executors $(PAIR)/float32 $(ALL_FORMS)
 	for dtype in bfloat16 int8; do $(BIN)/tandem-export bench-executors $(PAIR)/$$dtype --threads 1 \

@@ -14,7 +14,8 @@ README = ROOT / "README.md"
 FOLLOWED = [README, DOCS / "quickstart.md", *sorted((DOCS / "how-to").glob("*.md"))]
 _FENCE = re.compile(r"^(```|~~~).*?^\1", re.MULTILINE | re.DOTALL)
 _BLOCK = re.compile(
-    r"^(?:<!-- not run: (?P<reason>.+?) -->\n)?```(?P<language>console|sh|python)\n(?P<text>.*?)^```",
+    r"^(?:<!-- not run: (?P<reason>.+?) -->\n)?"
+    r"```(?P<language>console|sh|python)\n(?P<text>.*?)^```",
     re.MULTILINE | re.DOTALL,
 )
 _INDENTED = re.compile(r"^ +(?:\.venv/bin/)?tandem-export +[a-z]", re.MULTILINE)

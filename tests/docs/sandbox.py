@@ -1,4 +1,4 @@
-"""A folder in which a page's commands and Python run: small files under the names that pages use."""
+"""A folder in which a page's commands and Python run: small files under the names of pages."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from tandem_export.checkpoint.orbax import write_orbax
 from tandem_export.cli import main
 from tandem_export.config import to_dict
 from tandem_export.importing import ImportOptions, import_checkpoint
+from tandem_export.runtime.executors.caching import use_compilation_cache
 from tandem_export.serving.stand_in.server import StandIn
 from tests.docs.pages import ROOT
 from tests.importing import files
-from tests.parity.bundles import shared_checkpoint
+from tests.parity.bundles import COMPILED, shared_checkpoint
 from tests.serving.bundles import model_folder
 
 EXAMPLE, OWNER = ROOT / "examples" / "own_weights", ROOT / "tests" / "examples" / "goldens"
@@ -42,6 +43,7 @@ class Sandbox:
 
     def __init__(self) -> None:
         self._server: StandIn | None = None
+        use_compilation_cache(COMPILED)
 
     def run(self, words: list[str]) -> Result:
         """Runs the program in this process with small defaults."""
@@ -62,7 +64,8 @@ class Sandbox:
         return text
 
     def close(self) -> None:
-        """Ends the server, if there is one."""
+        """Ends the server, if there is one; graphs are cached where they were before the page."""
+        use_compilation_cache(COMPILED)
         if self._server is not None:
             self._server.close()
 

@@ -32,3 +32,18 @@ def test_commands_of_the_pages_exist_with_their_options(page: Path, text: str) -
         parser.parse_args(words)
     except click.UsageError as error:
         pytest.fail(f"{page.name}: {text}: {error.format_message()}")
+
+
+def _subcommands(group: click.Group, name: str) -> list[tuple[str, click.Command]]:
+    """Every command below `group` that does something, with its name in full."""
+    pairs = [(f"{name} {key}", command) for key, command in group.commands.items()]
+    groups = [pair for pair in pairs if isinstance(pair[1], click.Group)]
+    below = [pair for key, sub in groups for pair in _subcommands(sub, key)]  # type: ignore[arg-type]
+    return [pair for pair in pairs if pair not in groups] + below
+
+
+@pytest.mark.parametrize(("name", "command"), _subcommands(main, "tandem-export"))
+def test_every_option_says_what_it_is(name: str, command: click.Command) -> None:
+    options = [param for param in command.params if isinstance(param, click.Option)]
+    silent = [o.opts[0] for o in options if not o.hidden and len((o.help or "").split()) < 2]
+    assert silent == [], name

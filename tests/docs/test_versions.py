@@ -44,3 +44,8 @@ def test_the_changelog_has_this_release() -> None:
     titles = re.findall(r"^## \[(.+?)\](?: - (\d{4}-\d{2}-\d{2}))?$", text, re.MULTILINE)
     assert [title for title, _ in titles[:2]] == ["Unreleased", PROJECT["version"]]
     assert all(date for _, date in titles[1:])
+
+
+def test_the_readme_names_this_releases_wheel() -> None:
+    wheels = re.findall(r"tandem_export-(.+?)-py3", (ROOT / "README.md").read_text("utf-8"))
+    assert set(wheels) == {PROJECT["version"]}

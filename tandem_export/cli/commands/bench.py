@@ -39,16 +39,18 @@ Examples:
     help="A bundle of the same primary with another drafter.",
 )
 @click.option("--prompts", type=int, default=6, help="How many, once a row.")
-@click.option("--max-new-tokens", type=int, default=64)
-@click.option("--repetitions", type=int, default=5, help="Turns of each.")
-@click.option("--temperature", type=float, default=0.0)
+@click.option("--max-new-tokens", type=int, default=64, help="Of each answer.")
+@click.option("--repetitions", type=int, default=5, help="Turns of each candidate.")
+@click.option("--temperature", type=float, default=0.0, help="0 is greedy.")
 @click.option("--batch", type=INTS, default=(), help="Batch buckets.  [default: all]")
 @click.option("--gamma", type=INTS, default=(), help="Gamma buckets.  [default: all]")
-@click.option("--tau", type=FLOATS, default="0.3,0.5,0.7", help="Router thresholds.")
+@click.option("--tau", type=FLOATS, default="0.3,0.5,0.7", help="Router thresholds, 0 to 1.")
 @click.option(
     "--families", type=words("speed,router", FAMILIES), help="Candidates.  [default: all]"
 )
-@click.option("--startup/--no-startup", default=True, help="Time to the first token.")
+@click.option(
+    "--startup/--no-startup", default=True, help="Time from load to first token, in new processes."
+)
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="JSON goes here too.")
 @prompts_file
 @running

@@ -31,7 +31,7 @@ Examples:
     help="[default: those that the bundle has graphs for]",
 )
 @click.option("--prompts", "count", type=int, default=4, help="How many.")
-@click.option("--max-new-tokens", type=int, default=48)
+@click.option("--max-new-tokens", type=int, default=48, help="Of each answer.")
 @click.option("--repetitions", type=int, default=5, help="Turns of each.")
 @threads
 @expired

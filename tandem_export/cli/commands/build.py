@@ -47,41 +47,58 @@ Examples:
     type=click.Choice(TARGETS),
     multiple=True,
     default=("stablehlo",),
-    help="May be repeated.",
+    help="What engines the graphs are for; may be repeated.",
 )
-@click.option("--batch", type=INTS, help="Batch buckets.  [default: 1,4]")
-@click.option("--gamma", type=INTS, help="Draft lengths.  [default: 1,3,5,8]")
-@click.option("--prompt", type=INTS, help="Prefill chunk lengths.  [default: 64,256]")
-@click.option("--cache", type=int, help="Positions of a row's cache.  [default: 512]")
-@click.option("--max-new", type=int, help="Longest answer of `generate` graphs.  [default: 128]")
+@click.option("--batch", type=INTS, help="Rows that a graph runs at once.  [default: 1,4]")
+@click.option(
+    "--gamma", type=INTS, help="Longest drafts of a round, in tokens.  [default: 1,3,5,8]"
+)
+@click.option("--prompt", type=INTS, help="Lengths of prompt chunks, in tokens.  [default: 64,256]")
+@click.option("--cache", type=int, help="Tokens of a row, prompt and answer.  [default: 512]")
+@click.option(
+    "--max-new", type=int, help="Longest answer of `generate` graphs, in tokens.  [default: 128]"
+)
 @click.option(
     "--dtype",
     type=click.Choice(DTYPES),
-    help="Of weights, activations.  [default: float32]",
+    help="Of weights and activations.  [default: float32]",
 )
 @click.option(
-    "--quantize", type=click.Choice(["int8"]), help="Weights of 1 byte, a scale per output channel."
+    "--quantize",
+    type=click.Choice(["int8"]),
+    help="Store matrices in 1 byte a weight.  [default: no]",
 )
-@click.option("--attention", type=click.Choice(ATTENTION), help="kernel: of Pallas, for TPU.")
 @click.option(
-    "--least-rows", type=click.IntRange(1, 2), help="1, or 2 for a TPU at batch 1.  [default: 1]"
+    "--attention",
+    type=click.Choice(ATTENTION),
+    help="How a block attends; all but in_cache claim P1; kernel is for TPU.  [default: in_cache]",
+)
+@click.option(
+    "--least-rows",
+    type=click.IntRange(1, 2),
+    help="Rows of the smallest product; 2 is faster on a TPU at batch 1.  [default: 1]",
 )
 @click.option(
     "--lossless",
     type=click.Choice(LOSSLESS),
-    help="exact: one width a round (P0); numeric: widths vary (P1).",
+    help="exact: one width a round (P0); numeric: widths vary (P1).  [default: exact]",
 )
 @click.option(
     "--platform",
     "platforms",
     type=click.Choice(PLATFORMS),
     multiple=True,
-    help="May be repeated.  [default: both]",
+    help="What StableHLO is lowered for; may be repeated.  [default: both]",
 )
 @click.option(
-    "--graphs", "roles", type=words("round,insert", ROLES), help="Roles to build.  [default: all]"
+    "--graphs",
+    "roles",
+    type=words("round,insert", ROLES),
+    help="Roles of the graphs to build.  [default: all]",
 )
-@click.option("--slots", type=int, help="savedmodel: rows that callers can hold.  [default: 8]")
+@click.option(
+    "--slots", type=int, help="savedmodel: rows that all callers hold together.  [default: 8]"
+)
 @click.option(
     "--model-version", "version", type=int, help="savedmodel: the version folder.  [default: 1]"
 )
@@ -91,7 +108,9 @@ Examples:
     help="savedmodel: 9 for TensorFlow before 2.20.  [default: 10]",
 )
 @click.option(
-    "--stablehlo-version", metavar="VERSION", help="savedmodel: what modules are written for."
+    "--stablehlo-version",
+    metavar="VERSION",
+    help="savedmodel: written for, such as 1.1.0, the default.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace the bundle at --out.")
 @common

@@ -50,7 +50,7 @@ Examples:
     "--vmem",
     type=click.IntRange(1),
     metavar="MIB",
-    help="On-chip memory that one operation may use.",
+    help="On-chip memory for one operation, in MiB.  [default: the compiler's, 16]",
 )
 @click.option("--tune", is_flag=True, help="Try several, keep the best options of each graph.")
 @click.option(
@@ -60,7 +60,7 @@ Examples:
 )
 @click.option("--least-rows", type=INTS, help="Of a plan: 1, 2, or both.  [default: 1]")
 @click.option("--batch", type=INTS, help="Batch buckets of a plan.  [default: chosen]")
-@click.option("--cache", type=int, help="Positions of a row, of a plan.  [default: 2048]")
+@click.option("--cache", type=int, help="Tokens of a row, of a plan.  [default: 2048]")
 @click.option(
     "--acceptance", metavar="RATE|FILE", help="Of a plan: or a file of `bench`.  [default: 0.8]"
 )
@@ -71,7 +71,7 @@ Examples:
     metavar="COUNT",
     help="Compilers at once.  [default: one a core]",
 )
-@click.option("--reuse/--no-reuse", default=True, help="Answers that an earlier run kept.")
+@click.option("--reuse/--no-reuse", default=True, help="Take answers that an earlier run kept.")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="JSON goes here too.")
 @common
 def compile(

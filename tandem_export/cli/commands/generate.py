@@ -38,28 +38,41 @@ Examples:
 )
 @BUNDLE
 @click.argument("prompts", metavar="PROMPT...", nargs=-1, required=True)
-@click.option("--max-new-tokens", type=int, default=64)
+@click.option("--max-new-tokens", type=int, default=64, help="Longest answer.")
 @click.option("--temperature", type=float, default=0.0, help="0 is greedy.")
-@click.option("--top-k", type=int, default=0, help="0 is off.")
-@click.option("--top-p", type=float, default=1.0, help="1 is off.")
-@click.option("--min-p", type=float, default=0.0, help="0 is off.")
-@click.option("--seed", type=int, default=0)
-@click.option("--rule", type=click.Choice(RULES), default="leviathan", help="Of sampling.")
+@click.option("--top-k", type=int, default=0, help="Likeliest tokens that stay; 0 is off.")
+@click.option("--top-p", type=float, default=1.0, help="Probability that stays; 1 is off.")
+@click.option(
+    "--min-p", type=float, default=0.0, help="Least share of the likeliest token's; 0 is off."
+)
+@click.option("--seed", type=int, default=0, help="Of sampling; the same seed, the same text.")
+@click.option(
+    "--rule", type=click.Choice(RULES), default="leviathan", help="How sampled drafts are judged."
+)
 @click.option(
     "--mode",
     type=click.Choice(MODES),
     default="speed",
-    help="standalone modes verify nothing.",
+    help="primary, drafter: one alone; standalone modes verify nothing.",
 )
-@click.option("--gamma", type=int, help="Longest draft.  [default: the largest up to 5]")
-@click.option("--tau", type=float, help="Router threshold.  [default: the checkpoint's]")
+@click.option("--gamma", type=int, help="Longest draft, in tokens.  [default: the largest up to 5]")
+@click.option(
+    "--tau",
+    type=float,
+    help="Draft on while the router predicts at least this, 0 to 1.  [default: the checkpoint's]",
+)
 @click.option("--num-samples", type=int, default=1, help="Answers to each prompt.")
 @click.option("--stop", multiple=True, help="A text that ends the answer; may be repeated.")
 @click.option("--logprobs", is_flag=True, help="Log-probabilities, in the JSON output.")
-@click.option("--batch", type=int, help="Slots.  [default: the smallest bucket]")
+@click.option("--batch", type=int, help="Answers at once: a batch bucket.  [default: the smallest]")
 @click.option("--chat", is_flag=True, help="Each PROMPT is a message, put into the chat template.")
 @click.option("--system", help="A system message before it; implies --chat.")
-@click.option("--driver", type=click.Choice(DRIVERS), default="fused", help="Of the rounds.")
+@click.option(
+    "--driver",
+    type=click.Choice(DRIVERS),
+    default="fused",
+    help="steps: put rounds together on the host, for debugging.",
+)
 @running
 @verified
 @common

@@ -43,8 +43,12 @@ Examples:
     "--drafter-vocabulary", type=_FILE, help="A JSON list of token ids that the drafter keeps."
 )
 @click.option("--tandem", type=_FILE, help="Safetensors with projections, and perhaps a router.")
-@click.option("--layer-map", type=INTS, help="Primary activations that the projections take.")
-@click.option("--tau", type=float, help="The router's default threshold.  [default: 0.8]")
+@click.option(
+    "--layer-map",
+    type=INTS,
+    help="For each projection, the primary layer whose output it takes, such as 9,18.",
+)
+@click.option("--tau", type=float, help="The router's default threshold, 0 to 1.  [default: 0.8]")
 @click.option("--config", type=_FILE, help="Of a whole pair: its configuration, TOML or JSON.")
 @click.option("--map", "map_file", type=_FILE, help="TOML: the names that its tensors have.")
 @click.option("--tokenizer", type=_PATH, help="A tokenizer.json, or a folder with tokenizer files.")

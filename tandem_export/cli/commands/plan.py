@@ -33,17 +33,22 @@ Examples:
     default="v5e-1",
     help="TPU v5e, by its number of chips.",
 )
-@click.option("--cache", type=int, default=2048, help="Positions of a row.")
+@click.option("--cache", type=int, default=2048, help="Tokens of a row, prompt and answer.")
 @click.option(
     "--acceptance",
     default="0.8",
     metavar="RATE|FILE",
     help="Chance that a draft is accepted, or a file of `bench --out`.",
 )
-@click.option("--quantize", type=click.Choice(["int8"]), help="Storage of the weights.")
+@click.option("--quantize", type=click.Choice(["int8"]), help="Weights in 1 byte.  [default: no]")
 @click.option("--batch", type=INTS, default=(), help="Batch buckets.  [default: chosen]")
-@click.option("--gamma-max", type=int, default=16, help="Longest draft.")
-@click.option("--max-waste", type=float, default=0.1, help="By padding.")
+@click.option("--gamma-max", type=int, default=16, help="Longest draft to consider, in tokens.")
+@click.option(
+    "--max-waste",
+    type=float,
+    default=0.1,
+    help="Share of speed that padding to the next batch may cost.",
+)
 @click.option(
     "--drafter-cost",
     type=float,

@@ -32,14 +32,14 @@ Examples:
 )
 @BUNDLE
 @click.option("--prompts", type=int, default=16, help="How many.")
-@click.option("--max-new-tokens", type=int, default=16)
+@click.option("--max-new-tokens", type=int, default=16, help="Longest answer.")
 @click.option("--batch", type=INTS, default=(), help="Batch buckets.  [default: all]")
 @click.option("--gamma", type=INTS, default=(), help="Gamma buckets.  [default: all]")
-@click.option("--samples", type=int, default=4000, help="Draws of P2; 0 leaves it out.")
+@click.option("--samples", type=int, default=4000, help="Tokens drawn for P2; 0 leaves it out.")
 @click.option(
     "--reference",
     type=EXECUTOR,
-    help="Of the primary alone, at P1.  [default: that of --executor]",
+    help="Runs the primary that is compared with, at P1.  [default: that of --executor]",
 )
 @prompts_file
 @running
