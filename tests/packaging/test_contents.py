@@ -75,6 +75,7 @@ def test_the_source_distribution_can_be_tested_and_read() -> None:
 
 
 def test_the_licences_are_in_both() -> None:
+    assert PROJECT["license-files"] == ["LICENSE", f"{DEMO}LICENSE.md"]
     for licence in PROJECT["license-files"]:
         [name] = [name for name in in_wheel() if name.endswith(f"/licenses/{licence}")]
         assert in_wheel()[name] == in_sdist()[licence] == (ROOT / licence).stat().st_size
