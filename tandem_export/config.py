@@ -15,7 +15,7 @@ from numbers import Integral
 from typing import Any, Literal
 
 from tandem_export.errors import ConfigError
-from tandem_export.jsontypes import JsonObject
+from tandem_export.jsontypes import Json, JsonObject
 
 # Larger than any model's; what is larger still is a damaged file, and would take hours to refuse.
 LARGEST = 2**26
@@ -287,12 +287,12 @@ _LEFT_OUT = {
 }
 
 
-def to_dict(config: Any) -> JsonObject:
+def to_dict(config: DecoderConfig | RopeConfig | RouterConfig | TandemConfig) -> JsonObject:
     """Returns a config as plain JSON values: every field but the `_ADDED` ones at defaults."""
     return dataclasses.asdict(config, dict_factory=_without_left_out)
 
 
-def _without_left_out(pairs: list[tuple[str, Any]]) -> JsonObject:
+def _without_left_out(pairs: list[tuple[str, Json]]) -> JsonObject:
     return {n: value for n, value in pairs if n not in _LEFT_OUT or value != _LEFT_OUT[n]}
 
 

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import NoReturn
 
 import click
 
 from tandem_export import __version__
+from tandem_export.cli.choices import Option
 from tandem_export.cli.commands.bench import bench
 from tandem_export.cli.commands.bench_executors import bench_executors
 from tandem_export.cli.commands.bench_serving import bench_serving
@@ -43,7 +44,7 @@ class _Failure(click.ClickException):
 class _Program(click.Group):
     """A group whose errors are one paragraph on stderr; `--debug` lets them through."""
 
-    def invoke(self, ctx: click.Context) -> Any:
+    def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
         except click.exceptions.NoArgsIsHelpError:
@@ -57,14 +58,14 @@ class _Program(click.Group):
                 print_json({"error": {"type": type(error).__name__, "message": text}})
             raise _Failure(text) from error
 
-    def main(self, args: Sequence[str] | None = None, **extra: Any) -> Any:  # type: ignore[override]
+    def main(self, args: Sequence[str] | None = None, **extra: Option) -> NoReturn:  # type: ignore[override]
         with signals_end_the_command():
             code = self._code(args, extra)
             if args is None and code in (INTERRUPTED, TERMINATED):
                 end_process(code)
         sys.exit(code)
 
-    def _code(self, args: Sequence[str] | None, extra: dict[str, Any]) -> int:
+    def _code(self, args: Sequence[str] | None, extra: dict[str, Option]) -> int:
         """Runs the command; every end but a bug's has its exit code and its line on stderr."""
         try:
             extra["standalone_mode"] = False

@@ -94,12 +94,13 @@ def bind(
       CheckpointError: the names of `params` are not those of the part.
     """
     graph, leaves = _abstract(config, part)
-    params = joined(params)
-    missing, unknown = sorted(set(leaves) - set(params)), sorted(set(params) - set(leaves))
+    tensors = joined(params)
+    missing, unknown = sorted(set(leaves) - set(tensors)), sorted(set(tensors) - set(leaves))
     if missing or unknown:
         rule = f"the {len(leaves)} tensors that `shapes(config, {part!r})` lists"
         raise CheckpointError(
-            f"`params` must hold {rule}; missing: {missing}, unknown: {unknown}. Got: {len(params)}"
+            f"`params` must hold {rule}; missing: {missing}, unknown: {unknown}. "
+            f"Got: {len(tensors)}"
         )
-    flat = [(path, leaf.replace(params[name])) for name, (path, leaf) in leaves.items()]
+    flat = [(path, leaf.replace(tensors[name])) for name, (path, leaf) in leaves.items()]
     return nnx.merge(graph, nnx.from_flat_state(flat))

@@ -108,7 +108,7 @@ def quantized_shapes(
     return stored
 
 
-def joined(params: Mapping[str, Any]) -> dict[str, Any]:
+def joined(params: Mapping[str, jax.Array]) -> dict[str, jax.Array | Int8]:
     """Returns the parameters; each int8 matrix and its scale become one `Int8`."""
     stored = [name for name, value in params.items() if value.dtype == jnp.int8]
     pairs = {name: scale_name(name) for name in stored if scale_name(name) in params}

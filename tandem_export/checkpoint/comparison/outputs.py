@@ -44,7 +44,7 @@ def _part(checkpoint: Checkpoint, part: str) -> Any:
     return bind(checkpoint.config, part, params)
 
 
-def _rows(x: jax.Array, tokens: Any) -> jax.Array:
+def _rows(x: jax.Array, tokens: np.ndarray | jax.Array) -> jax.Array:
     """Returns `[M, D]` as `[B, T, D]`."""
     return x.reshape(*tokens.shape, -1)
 

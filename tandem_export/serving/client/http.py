@@ -100,7 +100,7 @@ class _TimedSocket:
     def sendall(self, data: Any) -> None:
         self._in_time().sendall(data)
 
-    def makefile(self, mode: str, *_: Any) -> io.BufferedReader:
+    def makefile(self, mode: str, *_: object) -> io.BufferedReader:
         assert mode == "rb"
         return io.BufferedReader(_Received(self))
 
