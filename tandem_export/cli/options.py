@@ -74,7 +74,7 @@ def running(function: Function) -> Function:
 
 
 def threads(function: Function) -> Function:
-    """`--threads`."""
+    """Adds `--threads`."""
     return click.option(
         "--threads",
         type=click.IntRange(1),
@@ -84,7 +84,7 @@ def threads(function: Function) -> Function:
 
 
 def expired(function: Function) -> Function:
-    """`--allow-expired`."""
+    """Adds `--allow-expired`."""
     return click.option(
         "--allow-expired", is_flag=True, help="Run a bundle that has passed its date."
     )(function)
