@@ -287,7 +287,7 @@ _LEFT_OUT = {
 }
 
 
-def to_dict(config: DecoderConfig | RopeConfig | RouterConfig | TandemConfig) -> JsonObject:
+def to_dict(config: Any) -> JsonObject:
     """Returns a config as plain JSON values: every field but the `_ADDED` ones at defaults."""
     return dataclasses.asdict(config, dict_factory=_without_left_out)
 
