@@ -19,7 +19,7 @@ from tandem_export.bundle.manifest import (
     TensorSpec,
 )
 from tandem_export.bundle.parse import parse_manifest
-from tandem_export.bundle.reader import open_bundle
+from tandem_export.bundle.reader import open_bundle, read_manifest
 from tandem_export.bundle.weights import (
     MappedFile,
     forget_pages,
@@ -58,5 +58,6 @@ __all__ = [
     "map_weights",
     "open_bundle",
     "parse_manifest",
+    "read_manifest",
     "write_weights",
 ]

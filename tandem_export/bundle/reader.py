@@ -48,7 +48,7 @@ def open_bundle(
     if key is not None and not verify_hashes:
         rule = "`verify_key` needs `verify_hashes`: what is signed is the list of hashes"
         raise ConfigError(f"{rule}. Got: verify_hashes=False")
-    manifest = _read_manifest(folder, key)
+    manifest = _read(folder, key)
     _check_listing(folder, manifest)
     _check_expiry(manifest, today or datetime.now(UTC).date(), allow_expired)
     for name, record in sorted(manifest.files.items()):
@@ -57,7 +57,17 @@ def open_bundle(
     return Bundle(path=folder, manifest=manifest)
 
 
-def _read_manifest(folder: Path, key: PublicKey | None) -> Manifest:
+def read_manifest(path: str | Path, *, verify_key: str | Path | None = None) -> Manifest:
+    """Reads the manifest of the bundle at `path`, and looks at no other file that it lists.
+
+    Raises:
+      BundleError: no bundle, a manifest that is damaged or not signed by `verify_key`.
+      ConfigError: `verify_key` is no key.
+    """
+    return _read(Path(path).resolve(), None if verify_key is None else read_key(verify_key))
+
+
+def _read(folder: Path, key: PublicKey | None) -> Manifest:
     for name in (layout.MANIFEST, layout.DIGEST):
         if (folder / name).is_symlink() or not (folder / name).is_file():
             raise BundleError(f"{folder} is not a bundle: it has no file {name!r}.")

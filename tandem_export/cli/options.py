@@ -10,6 +10,8 @@ import click
 from click.core import ParameterSource
 
 from tandem_export.cli.choices import EXECUTOR, Option
+from tandem_export.cli.places import kind_of
+from tandem_export.errors import ConfigError
 
 if TYPE_CHECKING:
     from tandem_export.runtime.executors import ExecutorSpec
@@ -49,7 +51,7 @@ def common(function: Function) -> Function:
 
 
 def verified(function: Function) -> Function:
-    """Adds `--verify-key`."""
+    """Adds `--verify-key`: the signature is checked before anything else of a bundle is read."""
     return click.option(
         "--verify-key",
         metavar="KEY",
@@ -90,11 +92,24 @@ def expired(function: Function) -> Function:
     )(function)
 
 
-def pick_executor(bundle: Path, executor: str | None) -> ExecutorSpec:
-    """Returns what `executor` names, or else one that the bundle has graphs for."""
+def check_is_signed(place: str, verify_key: str | None) -> None:
+    """Refuses a key for what is no bundle: nothing else is signed.
+
+    Raises:
+      ConfigError: there is a key, and `place` is a checkpoint, a preset or a file.
+    """
+    if verify_key is not None and kind_of(place) != "bundle":
+        rule = "--verify-key asks for the signature of a bundle, which this is not"
+        raise ConfigError(f"{rule}. Got: {place!r}")
+
+
+def pick_executor(bundle: Path, executor: str | None, verify_key: str | None) -> ExecutorSpec:
+    """Returns what `executor` names, or else one that the bundle, signed by a key, has graphs for."""
     from tandem_export.runtime.executors import ExecutorSpec, default_executor
 
-    return default_executor(bundle) if executor is None else ExecutorSpec.parse(executor)
+    return (
+        default_executor(bundle, verify_key) if executor is None else ExecutorSpec.parse(executor)
+    )
 
 
 def prompts_file(function: Function) -> Function:

@@ -69,6 +69,7 @@ def bench_executors(
     threads: int | None = None,
     allow_expired: bool = False,
     progress: Progress = silent,
+    verify_key: str | Path | None = None,
 ) -> ExecutorComparison:
     """Runs the bundle at `path` under each of `executors`, by turns.
 
@@ -82,6 +83,7 @@ def bench_executors(
       threads: of the executors that let them be set.
       allow_expired: open the bundle although a part of it has passed its date.
       progress: called before each turn.
+      verify_key: as in `open_bundle`.
 
     Raises:
       BundleError: the bundle has expired, lacks a form that an executor needs, or cannot be
@@ -90,7 +92,7 @@ def bench_executors(
       RequestError: prompts that the bundle cannot serve.
     """
     specs = tuple(dict.fromkeys(ExecutorSpec.parse(e, what="executors") for e in executors))
-    bundle = open_bundle(path, allow_expired=allow_expired)
+    bundle = open_bundle(path, allow_expired=allow_expired, verify_key=verify_key)
     lines: list[ExecutorLine] = []
     for batch in bundle.manifest.options.batch:
         engines = {str(spec): _load(path, spec, batch, threads) for spec in specs}

@@ -60,6 +60,7 @@ def bench_serving(
     repetitions: int = 7,
     startup: bool = True,
     allow_expired: bool = False,
+    verify_key: str | Path | None = None,
 ) -> ServingCosts:
     """Measures the bundle at `path`, which must hold StableHLO and SavedModel.
 
@@ -69,12 +70,13 @@ def bench_serving(
       repetitions: turns of each call.
       startup: also measure new processes.
       allow_expired: open the bundle although a part of it has passed its date.
+      verify_key: as in `open_bundle`.
 
     Raises:
       BundleError: it lacks one of the forms, or `generate` or `round` graphs.
       RequestError: a prompt that the bundle cannot serve.
     """
-    bundle = open_bundle(path, allow_expired=allow_expired)
+    bundle = open_bundle(path, allow_expired=allow_expired, verify_key=verify_key)
     served, facts = bundle.in_form("savedmodel"), bundle.savedmodel
     folder = bundle.path / facts.folder
     import_module("tensorflow")  # takes seconds, which are not the model's

@@ -75,6 +75,7 @@ def verify(
     *,
     prompts: Sequence[Prompt] | None = None,
     progress: Progress = silent,
+    verify_key: str | Path | None = None,
 ) -> Report:
     """Tests the parity level that the bundle at `path` claims, and P2.
 
@@ -83,6 +84,7 @@ def verify(
       options: how much is compared.
       prompts: texts or token ids; None is the packaged ones.
       progress: called before each comparison.
+      verify_key: as in `open_bundle`.
 
     Raises:
       BundleError: not a usable bundle, or without the graphs that a comparison needs.
@@ -91,7 +93,7 @@ def verify(
     """
     started = time.perf_counter()
     chosen = options or VerifyOptions()
-    full_bundle = open_bundle(path, allow_expired=chosen.allow_expired)
+    full_bundle = open_bundle(path, allow_expired=chosen.allow_expired, verify_key=verify_key)
     checks = tuple(_checks(full_bundle, chosen, prompts, progress))
     bundle = full_bundle.in_form(chosen.spec.form)
     return Report(

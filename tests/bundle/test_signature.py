@@ -6,6 +6,7 @@ import base64
 import hashlib
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -14,7 +15,9 @@ from tandem_export.bundle import open_bundle
 from tandem_export.bundle.layout import DIGEST, MANIFEST, SIGNATURE, digest_line
 from tandem_export.bundle.signature import check_signature, read_key
 from tandem_export.cli import main
+from tandem_export.cli.places import BundlePath
 from tandem_export.errors import BundleError, ConfigError
+from tandem_export.measure import bench
 from tests.bundle import sample
 
 # Written by minisign 0.11: `minisign -G -W -p k.pub -s k.key`, then, of the file with FILE in it,
@@ -138,11 +141,41 @@ def test_hashes_must_be_checked_with_a_key(signed) -> None:
         open_bundle(path, verify_key=signer.public, verify_hashes=False)
 
 
-def test_the_command_line_asks_for_a_signature(signed) -> None:
+# What a command takes besides the bundle.
+ARGUMENTS = {"generate": ["a"], "evaluate": ["--text", __file__]}
+# Commands that take a bundle, or something else in its place.
+OR_ELSE = ("compile", "evaluate")
+
+
+def takes_a_bundle(command: click.Command) -> bool:
+    arguments = [param for param in command.params if isinstance(param, click.Argument)]
+    return any(isinstance(one.type, BundlePath) for one in arguments) or command.name in OR_ELSE
+
+
+@pytest.mark.parametrize("name", sorted(n for n, c in main.commands.items() if takes_a_bundle(c)))
+def test_every_command_checks_the_signature_before_it_reads_a_bundle(signed, name: str) -> None:
     path, signer = signed
-    run = CliRunner().invoke
-    assert run(main, ["inspect", str(path), "--verify-key", signer.public]).exit_code == 0
-    (path / MANIFEST).write_bytes(data := (path / MANIFEST).read_bytes() + b" ")
+    (path / MANIFEST).write_bytes(data := b"no JSON")
     (path / DIGEST).write_text(digest_line(data))
-    failed = run(main, ["inspect", str(path), "--verify-key", signer.public])
+    arguments = [name, str(path), *ARGUMENTS.get(name, [])]
+    failed = CliRunner().invoke(main, [*arguments, "--verify-key", signer.public])
     assert failed.exit_code == 2 and "did not sign" in failed.output
+
+
+def test_the_command_line_takes_what_was_signed(signed) -> None:
+    path, signer = signed
+    shown = CliRunner().invoke(main, ["inspect", str(path), "--verify-key", signer.public])
+    assert shown.exit_code == 0
+
+
+def test_the_baseline_of_a_benchmark_must_be_signed_too(signed, tmp_path: Path) -> None:
+    path, signer = signed
+    other = sample.write(tmp_path / "other")
+    with pytest.raises(BundleError, match=f"must be signed.*{other}"):
+        bench(path, baseline=other, verify_key=signer.public)
+
+
+def test_what_is_no_bundle_has_no_signature() -> None:
+    failed = CliRunner().invoke(main, ["compile", "2b", "--verify-key", KEY])
+    assert failed.exit_code == 2
+    assert "which this is not. Got: '2b'" in failed.output

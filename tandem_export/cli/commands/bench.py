@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tandem_export.cli.choices import FAMILIES, FLOATS, INTS, Option, words
-from tandem_export.cli.options import common, pick_executor, prompts_file, running
+from tandem_export.cli.options import common, pick_executor, prompts_file, running, verified
 from tandem_export.cli.output import (
     make_table,
     percentages,
@@ -54,12 +54,14 @@ Examples:
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="JSON goes here too.")
 @prompts_file
 @running
+@verified
 @common
 def bench(
     bundle: Path,
     baseline: Path | None,
     families: tuple[Option, ...] | None,
     executor: str | None,
+    verify_key: str | None,
     out: Path | None,
     prompts_file: Path | None,
     as_json: bool,
@@ -73,7 +75,7 @@ def bench(
     from tandem_export import measure as benchmark
 
     given: dict[str, Option] = options | ({} if families is None else {"families": families})
-    given["executor"] = pick_executor(bundle, executor)
+    given["executor"] = pick_executor(bundle, executor, verify_key)
     with progress(quiet=as_json) as report:
         comparison = benchmark.bench(
             bundle,
@@ -81,6 +83,7 @@ def bench(
             baseline=baseline,
             prompts=read_prompts(prompts_file),
             progress=report,
+            verify_key=verify_key,
         )
     if out is not None:
         out.write_text(json.dumps(comparison.to_dict(), indent=1) + "\n", encoding="utf-8")

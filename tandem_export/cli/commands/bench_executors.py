@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tandem_export.cli.choices import Option, words
-from tandem_export.cli.options import common, expired, prompts_file, threads
+from tandem_export.cli.options import common, expired, prompts_file, threads, verified
 from tandem_export.cli.output import make_table, print_json, print_tables, progress, read_prompts
 from tandem_export.cli.places import BUNDLE
 from tandem_export.jsontypes import JsonObject
@@ -37,10 +37,12 @@ Examples:
 @expired
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="JSON goes here too.")
 @prompts_file
+@verified
 @common
 def bench_executors(
     bundle: Path,
     executors: tuple[str, ...] | None,
+    verify_key: str | None,
     out: Path | None,
     prompts_file: Path | None,
     as_json: bool,
@@ -56,7 +58,12 @@ def bench_executors(
     with progress(quiet=as_json) as report:
         given = read_prompts(prompts_file)
         table = measure(
-            bundle, executors or usable_executors(bundle), prompts=given, progress=report, **options
+            bundle,
+            executors or usable_executors(bundle, verify_key),
+            prompts=given,
+            progress=report,
+            verify_key=verify_key,
+            **options,
         ).to_dict()
     if out is not None:
         out.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")

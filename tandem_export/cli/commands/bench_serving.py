@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tandem_export.cli.choices import Option
-from tandem_export.cli.options import common, expired, prompts_file
+from tandem_export.cli.options import common, expired, prompts_file, verified
 from tandem_export.cli.output import make_table, needs, print_json, print_tables, read_prompts, size
 from tandem_export.cli.places import BUNDLE
 from tandem_export.jsontypes import JsonObject
@@ -28,6 +28,7 @@ Examples:
 @click.option("--startup/--no-startup", default=True, help="First call and first token.")
 @expired
 @prompts_file
+@verified
 @common
 def bench_serving(
     bundle: Path, prompts_file: Path | None, as_json: bool, **options: Option

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tandem_export.cli.choices import ATTENTION, CHIPS, INTS, PRESETS, Option, Suggested, words
-from tandem_export.cli.options import common, renamed_option
+from tandem_export.cli.options import check_is_signed, common, renamed_option, verified
 from tandem_export.cli.output import make_table, needs, print_json, print_tables, progress, size
 from tandem_export.contract import ROLES
 from tandem_export.tpu import run_without_chips
@@ -73,6 +73,7 @@ Examples:
 )
 @click.option("--reuse/--no-reuse", default=True, help="Take answers that an earlier run kept.")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="JSON goes here too.")
+@verified
 @common
 def compile(
     source: str,
@@ -85,6 +86,7 @@ def compile(
     attention: tuple[str, ...] | None,
     least_rows: tuple[int, ...] | None,
     out: Path | None,
+    verify_key: str | None,
     as_json: bool,
     **planned: Option,
 ) -> None:
@@ -93,6 +95,7 @@ def compile(
     SOURCE is a bundle, whose manifest then keeps the report, or what `plan` takes: a preset, a TOML
     file, a checkpoint. Exit code 1 if a graph does not compile or is not as it must be.
     """
+    check_is_signed(source, verify_key)
     run_without_chips()
     with needs("tpu"), progress(quiet=as_json) as report:
         from tandem_export.bundle import open_bundle
@@ -102,7 +105,7 @@ def compile(
         target = library.slice_named(chip)
         options = compiler.compile_options(target, vmem=vmem, reuse=reuse, processes=processes)
         if Path(source, "manifest.json").is_file():
-            bundle = open_bundle(source)
+            bundle = open_bundle(source, verify_key=verify_key)
             compiled = compiler.compile_bundle(bundle, options, roles, report, tune=tune)
         else:
             pair = library.read_pair(source)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tandem_export.cli.choices import INTS, Option
-from tandem_export.cli.options import common, running
+from tandem_export.cli.options import check_is_signed, common, running, verified
 from tandem_export.cli.output import (
     make_table,
     needs,
@@ -61,8 +61,16 @@ Examples:
 @click.option("--gamma", type=int, help="Their longest draft.  [default: the largest up to 5]")
 @click.option("--batch", type=int, help="Slots.  [default: the smallest bucket]")
 @running
+@verified
 @common
-def evaluate(pair: str, text: Path, against: str | None, as_json: bool, **options: Option) -> None:
+def evaluate(
+    pair: str,
+    text: Path,
+    against: str | None,
+    verify_key: str | None,
+    as_json: bool,
+    **options: Option,
+) -> None:
     """Measures how well a drafter guesses on a text: the paper's table.
 
     Accuracy and cross entropy against the text, agreement with the primary and total variation
@@ -74,10 +82,12 @@ def evaluate(pair: str, text: Path, against: str | None, as_json: bool, **option
 
     wanted = EvaluateOptions(**options)
     places = [pair] if against is None else [pair, against]
+    for place in places:
+        check_is_signed(place, verify_key)
     with ExitStack() as stack:
         folders = [stack.enter_context(_as_bundle(p, wanted, quiet=as_json)) for p in places]
         report = stack.enter_context(progress(quiet=as_json))
-        evaluations = measure(folders, text, wanted, progress=report)
+        evaluations = measure(folders, text, wanted, progress=report, verify_key=verify_key)
     first, *other = [evaluation.to_dict() for evaluation in evaluations]
     if as_json:
         print_json(first | ({"against": other[0]} if other else {}))

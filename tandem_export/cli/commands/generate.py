@@ -101,7 +101,7 @@ def generate(
     with waiting(f"loading {bundle} and compiling its graphs", quiet=as_json):
         engine = load(
             bundle,
-            executor=pick_executor(bundle, executor),
+            executor=pick_executor(bundle, executor, verify_key),
             batch=batch,
             driver=driver,
             modes=(),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from tandem_export.cli.options import common
+from tandem_export.cli.options import common, verified
 from tandem_export.cli.output import needs, print_json, waiting
 from tandem_export.cli.places import BUNDLE
 from tandem_export.errors import BundleError
@@ -26,8 +26,16 @@ Examples:
 @click.option("--model", metavar="NAME", default="tandem", help="The model's name.")
 @click.option("--grpc-port", type=_PORT, metavar="PORT", default=8500, help="0 is any.")
 @click.option("--rest-port", type=_PORT, metavar="PORT", default=8501, help="0 is any.")
+@verified
 @common
-def stand_in(bundle: Path, model: str, grpc_port: int, rest_port: int, as_json: bool) -> None:
+def stand_in(
+    bundle: Path,
+    model: str,
+    grpc_port: int,
+    rest_port: int,
+    verify_key: str | None,
+    as_json: bool,
+) -> None:
     """Serves the SavedModel of the bundle in DIR as TensorFlow Serving would, for trying it out.
 
     It listens on localhost until it is interrupted, and is no server for production: one model, no
@@ -35,7 +43,7 @@ def stand_in(bundle: Path, model: str, grpc_port: int, rest_port: int, as_json: 
     """
     from tandem_export.bundle import open_bundle
 
-    folder = _version_folder(open_bundle(bundle).path)
+    folder = _version_folder(open_bundle(bundle, verify_key=verify_key).path)
     with needs("tensorflow"):
         from tandem_export.serving.stand_in import StandIn
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tandem_export.cli.choices import EXECUTOR, INTS, Option
-from tandem_export.cli.options import common, pick_executor, prompts_file, running
+from tandem_export.cli.options import common, pick_executor, prompts_file, running, verified
 from tandem_export.cli.output import make_table, print_json, print_tables, progress, read_prompts
 from tandem_export.cli.places import BUNDLE
 from tandem_export.cli.signals import AT_END
@@ -43,6 +43,7 @@ Examples:
 )
 @prompts_file
 @running
+@verified
 @common
 @click.pass_context
 def verify(
@@ -51,6 +52,7 @@ def verify(
     prompts_file: Path | None,
     compilation_cache: Path | None,
     executor: str | None,
+    verify_key: str | None,
     as_json: bool,
     **options: Option,
 ) -> None:
@@ -65,12 +67,13 @@ def verify(
         verified = parity.verify(
             bundle,
             parity.VerifyOptions(
-                executor=pick_executor(bundle, executor),
+                executor=pick_executor(bundle, executor, verify_key),
                 compilation_cache=compilation_cache or _own_cache(),
                 **options,
             ),
             prompts=read_prompts(prompts_file),
             progress=report,
+            verify_key=verify_key,
         )
     print_json(verified.to_dict()) if as_json else _print(verified)
     ctx.exit(0 if verified.passed else 1)

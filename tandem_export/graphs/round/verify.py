@@ -127,6 +127,8 @@ def _offset_by_offset(
 
     blank = Verification(*(jnp.zeros((W, B), kind) for kind in (bool, jnp.int32, jnp.float32)))
     first = _Loop(jnp.int32(0), jnp.ones((B,), bool), blank)
+    if W == 1:  # A loop of one turn is kept by XLA, and IREE's compiler fails over it.
+        return jax.tree.map(jnp.transpose, step(first).verified)
     end = jax.lax.while_loop(
         lambda loop: (loop.offset < W) & jnp.any(loop.still_accepted), step, first
     )

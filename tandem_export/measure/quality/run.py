@@ -60,6 +60,7 @@ def evaluate(
     options: EvaluateOptions | None = None,
     *,
     progress: Progress = silent,
+    verify_key: str | Path | None = None,
 ) -> list[Evaluation]:
     """Measures one bundle, or several on the same tokens.
 
@@ -68,6 +69,7 @@ def evaluate(
       text: a file; see `read_texts`.
       options: what is evaluated.
       progress: called before each step of a bundle.
+      verify_key: as in `open_bundle`, of every bundle.
 
     Raises:
       BundleError: a bundle cannot be used, or lacks the graphs of single steps.
@@ -76,7 +78,13 @@ def evaluate(
     """
     given = options or EvaluateOptions()
     subjects = [
-        open_subject(path, given.executor, given.batch, allow_expired=given.allow_expired)
+        open_subject(
+            path,
+            given.executor,
+            given.batch,
+            allow_expired=given.allow_expired,
+            verify_key=verify_key,
+        )
         for path in paths
     ]
     check_same_tokens(subjects)

@@ -37,6 +37,7 @@ def open_subject(
     batch: int | None,
     *,
     allow_expired: bool,
+    verify_key: str | Path | None = None,
 ) -> Subject:
     """Opens a bundle; None is an executor that it has graphs for, and its smallest batch bucket.
 
@@ -44,8 +45,9 @@ def open_subject(
       BundleError: it cannot be used, or lacks the graphs of single steps.
       ConfigError: an unknown executor, or a batch that is no bucket.
     """
-    spec = default_executor(path) if executor is None else ExecutorSpec.parse(executor)
-    bundle = open_bundle(path, allow_expired=allow_expired).in_form(spec.form)
+    spec = default_executor(path, verify_key) if executor is None else ExecutorSpec.parse(executor)
+    bundle = open_bundle(path, allow_expired=allow_expired, verify_key=verify_key)
+    bundle = bundle.in_form(spec.form)
     buckets = batches_of(bundle)
     if batch is not None and batch not in buckets:
         raise ConfigError(f"`batch` must be one of the bundle's buckets {buckets}. Got: {batch}")

@@ -29,6 +29,7 @@ def bench(
     baseline: str | Path | None = None,
     prompts: Sequence[Prompt] | None = None,
     progress: Progress = silent,
+    verify_key: str | Path | None = None,
 ) -> Comparison:
     """Measures the bundle at `path`, and the drafter of the bundle `baseline` beside it.
 
@@ -38,6 +39,7 @@ def bench(
       baseline: a bundle of the same primary with another drafter.
       prompts: texts or token ids; None is the packaged ones.
       progress: called before each turn.
+      verify_key: as in `open_bundle`, of both bundles.
 
     Raises:
       BundleError: a bundle cannot be used.
@@ -45,9 +47,10 @@ def bench(
       RequestError: prompts that it cannot serve.
     """
     asked = options or BenchOptions()
-    bundle = open_bundle(path, allow_expired=asked.allow_expired)
-    bundle = bundle.in_form(asked.spec.form)
-    other = None if baseline is None else _open_baseline(baseline, bundle, asked)
+    bundle = _open(path, asked, verify_key)
+    other = None if baseline is None else _open(baseline, asked, verify_key)
+    if other is not None:
+        _check_baseline(other, bundle)
     bundles = {"own": bundle} | ({} if other is None else {"baseline": other})
     tables, ids = [], []
     for batch in _batches(bundle, asked):
@@ -70,13 +73,15 @@ def _plain(options: BenchOptions) -> JsonObject:
     return values | {"executor": str(options.spec), "compilation_cache": cached}
 
 
-def _open_baseline(path: str | Path, bundle: Bundle, options: BenchOptions) -> Bundle:
-    other = open_bundle(path, allow_expired=options.allow_expired)
-    other = other.in_form(options.spec.form)
+def _open(path: str | Path, options: BenchOptions, verify_key: str | Path | None) -> Bundle:
+    bundle = open_bundle(path, allow_expired=options.allow_expired, verify_key=verify_key)
+    return bundle.in_form(options.spec.form)
+
+
+def _check_baseline(other: Bundle, bundle: Bundle) -> None:
     size, own = other.manifest.model.vocab_size, bundle.manifest.model.vocab_size
     if size != own:
         raise ConfigError(f"`baseline` must have the bundle's vocabulary, {own}. Got: {size}")
-    return other
 
 
 def _batches(bundle: Bundle, options: BenchOptions) -> list[int]:

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from importlib.util import find_spec
 from pathlib import Path
 
-from tandem_export.bundle import Bundle, open_bundle
+from tandem_export.bundle import Bundle, read_manifest
 from tandem_export.errors import BundleError, ConfigError
 from tandem_export.runtime.executors.spec import ENGINES, EngineFacts, ExecutorSpec, executor_names
 from tandem_export.runtime.rounds.protocol import Steps
@@ -29,16 +29,19 @@ __all__ = [
 _STARTED: dict[str, int] = {}
 
 
-def usable_executors(path: str | Path) -> tuple[ExecutorSpec, ...]:
+def usable_executors(
+    path: str | Path, verify_key: str | Path | None = None
+) -> tuple[ExecutorSpec, ...]:
     """Returns the executors in this process that the bundle at `path` has graphs for.
 
-    Those whose engine is not installed are left out, unless that leaves none.
+    Those whose engine is not installed are left out, unless that leaves none. Of the bundle only
+    the manifest is read; it must be signed by `verify_key`, if there is one.
 
     Raises:
-      BundleError: there is no bundle, or one without graphs.
+      BundleError: there is no bundle, one without graphs, or one that the key did not sign.
     """
-    bundle = open_bundle(path, verify_hashes=False, allow_expired=True)
-    usable = executors_for({form for graph in bundle.manifest.graphs for form in graph.forms})
+    manifest = read_manifest(path, verify_key=verify_key)
+    usable = executors_for({form for graph in manifest.graphs for form in graph.forms})
     if not usable:
         raise BundleError(f"the bundle {path} has no graphs. Build it again")
     return usable
@@ -55,13 +58,13 @@ def executors_for(forms: Collection[str]) -> tuple[ExecutorSpec, ...]:
     return tuple(ExecutorSpec.parse(engine) for engine in installed or fitting)
 
 
-def default_executor(path: str | Path) -> ExecutorSpec:
+def default_executor(path: str | Path, verify_key: str | Path | None = None) -> ExecutorSpec:
     """Returns the first of `usable_executors`.
 
     Raises:
       BundleError: as there.
     """
-    return usable_executors(path)[0]
+    return usable_executors(path, verify_key)[0]
 
 
 def make_executor(

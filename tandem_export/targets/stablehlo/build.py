@@ -19,6 +19,7 @@ from tandem_export.graphs import Graph
 from tandem_export.targets.context import BuildContext
 from tandem_export.targets.errors import SerializationError
 from tandem_export.targets.record import graph_record
+from tandem_export.targets.stablehlo.aliases import pair_state
 from tandem_export.targets.stablehlo.mesh import Placement
 from tandem_export.targets.stablehlo.settings import jax_settings
 from tandem_export.targets.validate import signature as checks
@@ -118,11 +119,12 @@ def export_graph(
       SerializationError: jax.export refuses it, or its bytes cannot be read back.
       NameMismatchError, ShapeMismatchError, DtypeMismatchError: arguments or returned state.
       UnusedParameterError: `graph.params` has a parameter that no result depends on.
-      DonationError: a state array is not donated.
+      DonationError: a state array is not donated, or another result takes its place.
       ValueMismatchError: the exported graph computes something else.
     """
     exported = _export(graph, platform, placed)
-    serialized = bytes(exported.serialize())
+    version = stablehlo_version(exported.mlir_module_serialized)
+    serialized = bytes(pair_state(exported, graph, version).serialize())
     loaded = _load(graph.name, serialized)
     checks.check_signature(loaded, graph)
     checks.check_donation(loaded, graph)

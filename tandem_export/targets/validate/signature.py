@@ -15,8 +15,8 @@ from tandem_export.graphs import Graph, Shapes
 from tandem_export.targets.errors import DonationError, NameMismatchError, UnusedParameterError
 from tandem_export.targets.validate.arrays import check_arrays, described
 
-# How the module marks an argument whose buffer a result may take over.
-_DONATED = re.compile(r"tf\.aliasing_output|jax\.buffer_donor")
+# How the module marks an argument whose buffer a result may take over: any result, or this one.
+_DONATED = re.compile(r"tf\.aliasing_output = (\d+)|jax\.buffer_donor")
 
 
 def arguments(exported: export.Exported) -> tuple[Any, Any, Any]:
@@ -83,20 +83,25 @@ def check_params_used(exported: export.Exported, graph: Graph) -> None:
 
 
 def check_donation(exported: export.Exported, graph: Graph) -> None:
-    """Every state array is donated in the module itself.
+    """Every state array is donated in the module itself, to its own value after the call.
 
     Raises:
-      DonationError: the text lists the state that would be copied.
+      DonationError: the text lists the state that would be copied, or overwritten too early.
     """
     own = _main_arguments(exported.mlir_module())
     # The platform index, if there is one, comes before params and state.
     first = len(own) - len(graph.inputs) - len(graph.state)
     marked = own[first : first + len(graph.state)]
-    names = sorted(graph.state)
-    lost = [name for name, text in zip(names, marked, strict=True) if not _DONATED.search(text)]
+    found = {n: _DONATED.search(text) for n, text in zip(sorted(graph.state), marked, strict=True)}
+    lost = [name for name, mark in found.items() if mark is None]
     if lost:
         rule = "every state array must be donated, or each step copies it"
         raise DonationError(f"{graph.name}: {rule}. Got: not donated: {lost}")
+    after = enumerate(found.items(), len(exported.out_avals) - len(graph.state))
+    wrong = {n: int(mark[1]) for i, (n, mark) in after if mark and mark[1] not in (None, str(i))}
+    if wrong:
+        rule = "the value of a state array after the call must take the array's place"
+        raise DonationError(f"{graph.name}: {rule}. Got: results {wrong} there instead.")
 
 
 def _main_arguments(module: str) -> list[str]:

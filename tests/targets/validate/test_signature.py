@@ -13,14 +13,15 @@ from tandem_export.targets import (
     NameMismatchError,
     SerializationError,
     ShapeMismatchError,
+    export_graph,
 )
 from tandem_export.targets.stablehlo.build import _load
 from tandem_export.targets.validate.signature import check_donation, check_signature
-from tests.targets.toy import TOY, leaf, step
+from tests.targets.toy import TOY, leaf, step, with_function
 
 
-def exported(donated: tuple[int, ...] = (1,), platforms=("cpu",)) -> export.Exported:
-    jitted = jax.jit(step, donate_argnums=donated)
+def exported(donated: tuple[int, ...] = (1,), platforms=("cpu",), function=step) -> export.Exported:
+    jitted = jax.jit(function, donate_argnums=donated)
     return export.export(jitted, platforms=platforms)(TOY.params, TOY.state, TOY.inputs)
 
 
@@ -63,6 +64,25 @@ def test_donating_something_else_is_not_enough():
         wrong = exported(donated=(2, 0))
     with pytest.raises(DonationError):
         check_donation(wrong, TOY)
+
+
+def count_first(params, state, inputs):
+    """Returns an output of the shape of a register, which jax gives the register's place."""
+    return {"count": inputs["tokens"] * 2}, step(params, state, inputs)[1]
+
+
+def test_a_result_in_the_place_of_another_array_is_noticed():
+    with pytest.raises(DonationError, match=r"Got: results \{'position': 0\} there instead"):
+        check_donation(exported(function=count_first), TOY)
+
+
+@pytest.mark.parametrize("platform", ["cpu", "tpu"])
+def test_every_state_array_keeps_its_place(platform):
+    made = export_graph(with_function(count_first), platform)
+    loaded = _load("toy", made.artifact.jax_export)
+    check_donation(loaded, TOY)
+    assert made.artifact.stablehlo == loaded.mlir_module_serialized
+    assert "tf.aliasing_output = 2" in loaded.mlir_module()
 
 
 @pytest.mark.parametrize("cut", [0, 5, 500], ids=str)
