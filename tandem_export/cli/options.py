@@ -104,7 +104,7 @@ def check_is_signed(place: str, verify_key: str | None) -> None:
 
 
 def pick_executor(bundle: Path, executor: str | None, verify_key: str | None) -> ExecutorSpec:
-    """Returns what `executor` names, or else one that the bundle, signed by a key, has graphs for."""
+    """Returns what `executor` names, or one that the bundle, which is signed, has graphs for."""
     from tandem_export.runtime.executors import ExecutorSpec, default_executor
 
     return (
