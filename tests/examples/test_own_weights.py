@@ -214,6 +214,67 @@ def test_missing_and_left_over_tensors_are_named_by_their_own_names(
         imported(owner, tmp_path, primary=str(source))
 
 
+FUSED = {"qkv": ("wq", "wk", "wv"), "w13": ("w1", "w3")}
+
+
+def fused(arrays: dict[str, Any], names: str, *, turned: bool) -> tuple[dict[str, Any], str]:
+    """The owner's tensors with q, k, v and gate, up in one each, and the map that cuts them."""
+    for model in ("target", "draft"):
+        for name, parts in FUSED.items():
+            first = 0
+            for part in parts:
+                size = arrays[f"{model}.blocks.0.{part}.weight"].shape[0]
+                cut = f"{name}.weight[{first}:{first + size}]"
+                names = names.replace(
+                    f"{model}.blocks.{{j}}.{part}.weight", f"{model}.blocks.{{j}}.{cut}"
+                )
+                first += size
+            for j in range(
+                sum(f"{model}.blocks." in n and n.endswith(f"{parts[0]}.weight") for n in arrays)
+            ):
+                pieces = [arrays.pop(f"{model}.blocks.{j}.{part}.weight") for part in parts]
+                arrays[f"{model}.blocks.{j}.{name}.weight"] = np.concatenate(pieces)
+    if not turned:
+        arrays = {n: a.T if a.ndim == 2 and "tokens" not in n else a for n, a in arrays.items()}
+        names = names.replace('"out_in"', '"in_out"')
+    return arrays, names
+
+
+@pytest.mark.parametrize("turned", [True, False], ids=["out_in", "in_out"])
+def test_fused_tensors_are_cut(owner: Path, tmp_path: Path, turned: bool) -> None:
+    arrays, names = fused(state(owner), (EXAMPLE / "names.toml").read_text(), turned=turned)
+    (tmp_path / "names.toml").write_text(names)
+    source = save(tmp_path / "state.npz", arrays)
+    pair = imported(owner, tmp_path, primary=str(source), map_file=tmp_path / "names.toml")
+    assert differing(owner, pair) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("w13.weight[{F}:{2F}]", "w13.weight[{F}:{2F-1}]"),
+        ("w13.weight[{F}:{2F}]", "w13.weight[{F-1}:{2F-1}]"),
+        ("w13.weight[{F}:{2F}]", "w13.weight[{F}:{2F+1}]"),
+        ("w13.weight[{F}:{2F}]", "w13.weight"),
+    ],
+    ids=["one-left", "overlap", "beyond", "whole"],
+)
+def test_each_output_of_a_fused_tensor_is_taken_once(
+    owner: Path, tmp_path: Path, old: str, new: str
+) -> None:
+    arrays, names = fused(state(owner), (EXAMPLE / "names.toml").read_text(), turned=True)
+    both = arrays["target.blocks.0.w13.weight"].shape[0]
+    sizes = {"{F}": both // 2, "{F-1}": both // 2 - 1, "{2F}": both, "{2F-1}": both - 1}
+    for name, size in (sizes | {"{2F+1}": both + 1}).items():
+        old, new = old.replace(name, str(size)), new.replace(name, str(size))
+    assert old in names
+    (tmp_path / "names.toml").write_text(names.replace(old, new))
+    source = save(tmp_path / "state.npz", arrays)
+    message = rf"`target\.blocks\.0\.w13\.weight` has {both} outputs, and each must be taken once"
+    with pytest.raises(CheckpointError, match=message):
+        imported(owner, tmp_path, primary=str(source), map_file=tmp_path / "names.toml")
+
+
 def test_what_is_rightly_left_out_is(owner: Path, tmp_path: Path) -> None:
     arrays = state(owner) | {"blocks.0.inv_freq": np.ones(4)}
     source = save(tmp_path / "state.npz", arrays)

@@ -12,6 +12,7 @@ from tandem_export.checkpoint import listed, naming
 from tandem_export.config import TandemConfig
 from tandem_export.errors import CheckpointError
 from tandem_export.importing.foreign.arrays import read_arrays
+from tandem_export.importing.foreign.fused import Source, check_cuts
 from tandem_export.importing.foreign.name_map import PARTS, NameMap, read_name_map
 from tandem_export.importing.lazy import LazyTensor
 from tandem_export.importing.source import is_matrix
@@ -44,7 +45,7 @@ def _renamed(
 
     wanted = {part: abstract(config, part) for part in PARTS if has_part(config, part)}
     theirs = {
-        (part, name): names.theirs(part, name)
+        (part, name): Source.parse(names.theirs(part, name))
         for part, expected in wanted.items()
         for name in expected
     }
@@ -55,16 +56,24 @@ def _renamed(
         set(arrays),
         where,
     )
+    sizes = {
+        source.name: _theirs(arrays[source.name].shape, not _is_turned(name, names))[0]
+        for (_, name), source in theirs.items()
+        if source.outputs is not None
+    }
+    with naming(where):
+        check_cuts(tuple(theirs.values()), sizes)
     parts: Parts = {part: {} for part in wanted}
     for (part, name), their in theirs.items():
         leaf, decoder = wanted[part][name], config.primary if part == "primary" else config.drafter
-        tensor = _laid_out(arrays[their], name, names, decoder.head_size)
+        given = arrays[their.name]
+        tensor = _laid_out(their, given, name, names, decoder.head_size)
         if tensor.shape != leaf.shape:
             turned = _is_turned(name, names)
-            want = leaf.shape[::-1] if turned else leaf.shape
+            want, got = (list(_theirs(one.shape, turned)) for one in (leaf, tensor))
             raise CheckpointError(
                 f"`{where}`: tensor `{their}`, which is {part} `{name}`, must have shape "
-                f"{list(want)} by the configuration. Got: {list(arrays[their].shape)}"
+                f"{want} by the configuration. Got: {got}"
             )
         is_id = leaf.dtype == np.int32
         parts[part][name] = tensor.cast(np.dtype(np.int32)) if is_id else tensor
@@ -74,7 +83,7 @@ def _renamed(
 def _check_names(
     names: NameMap,
     wanted: Mapping[str, set[str]],
-    theirs: Mapping[tuple[str, str], str],
+    theirs: Mapping[tuple[str, str], Source],
     present: set[str],
     where: str,
 ) -> None:
@@ -83,25 +92,33 @@ def _check_names(
             "the map's left side must be tensors that docs/reference/checkpoint.md lists and the "
             f"configuration asks for. Got: {listed(unknown)}"
         )
-    left = present - set(theirs.values())
+    sources = {source.name for source in theirs.values()}
+    left = present - sources
     left = {name for name in left if not any(fnmatchcase(name, p) for p in names.unused)}
-    missing = sorted(their for their in theirs.values() if their not in present)
+    missing = sorted(sources - present)
     if missing or left:
         raise CheckpointError(
-            f"`{where}` must hold the {len(theirs)} tensors of the configuration, by the map's "
+            f"`{where}` must hold the {len(sources)} tensors of the configuration, by the map's "
             f"names. Missing: {listed(missing)}. Not asked for: {listed(sorted(left))}. Add them "
             "to the map, or what is rightly left out to its `unused`"
         )
+
+
+def _theirs(shape: tuple[int, ...], turned: bool) -> tuple[int, ...]:
+    return shape[::-1] if turned else shape
 
 
 def _is_turned(name: str, names: NameMap) -> bool:
     return names.matrices == "out_in" and is_matrix(name)
 
 
-def _laid_out(tensor: LazyTensor, name: str, names: NameMap, head_size: int) -> LazyTensor:
-    """Returns the tensor `[in, out]`, heads in two halves."""
+def _laid_out(
+    source: Source, tensor: LazyTensor, name: str, names: NameMap, head_size: int
+) -> LazyTensor:
+    """Returns the tensor `[in, out]`, cut out of a fused one, heads in two halves."""
     if _is_turned(name, names):
         tensor = tensor.transposed()
+    tensor = source.cut(tensor)
     if names.rotary == "interleaved" and _is_rotated(name) and tensor.shape:
         size = tensor.shape[-1]
         if size % head_size == 0:
