@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import lammps_jax_pjrt_cpu
 import numpy as np
@@ -23,17 +24,21 @@ def client() -> Iterator[pypjrt.Client]:
 
 
 def host(buffer: pypjrt.Buffer) -> np.ndarray:
-    values = np.empty(buffer.dimensions, DTYPES[buffer.element_type])
-    buffer.to_host(values)
+    with buffer:
+        values = np.empty(buffer.dimensions, DTYPES[buffer.element_type])
+        buffer.to_host(values)
     return values
 
 
 @pytest.mark.parametrize(("name", "fixed"), CASES)
 def test_values_are_those_of_jax(client: pypjrt.Client, name: str, fixed: Inputs) -> None:
-    program = client.compile(bundle().graph_bytes(name, FORM))
-    with client.devices() as (device, *_):
+    with ExitStack() as stack:
+        program = stack.enter_context(client.compile(bundle().graph_bytes(name, FORM)))
+        device, *_ = stack.enter_context(client.devices())
         given = [
             client.buffer_from_host(array, KINDS[array.dtype].code, array.shape, device)
             for array in map(np.array, flat(arguments(name, fixed)))
         ]
+        for buffer in given:
+            stack.enter_context(buffer)
         check_results(name, fixed, [host(buffer) for buffer in program(*given)])
