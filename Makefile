@@ -12,6 +12,8 @@ DEMO := build/demo-bundle
 BASELINE := build/demo-independent
 # The demo in the forms that every engine in this process runs.
 ENGINES := build/demo-engines
+# The same in the batch buckets that a load is measured with.
+LOAD := build/demo-load
 # transformers and torch, which the tests do without.
 REFERENCE := build/reference-venv
 # A random pair of 22 M parameters.
@@ -27,7 +29,7 @@ FUZZ_CASES ?= 1000000
 FUZZ_SEED ?= 1
 SOURCES := $(shell find tandem_export -type f -not -path '*/__pycache__/*')
 
-.PHONY: docs demo test test-slow fuzz test-latest test-lowest lint lock bench bench-onnx train-demo goldens
+.PHONY: docs demo test test-slow fuzz test-latest test-lowest lint lock bench bench-serve bench-onnx train-demo goldens
 
 # Builds the demo bundle from the embedded checkpoint, once per change of the sources, and shows it:
 # code that the model writes, the speed ratio, acceptance by position, parity.
@@ -69,6 +71,12 @@ goldens: $(REFERENCE)/.stamp
 	$(REFERENCE)/bin/python -m tests.importing.torch_files
 	$(REFERENCE)/bin/python examples/own_weights/owner.py tests/examples/goldens
 
+# One engine under 64 requests at once, in batch buckets 1, 4 and 8: throughput, waiting, scheduling.
+bench-serve: $(LOAD)/manifest.json
+	$(BIN)/tandem-export bench-load $(LOAD) --executor onnxruntime --out build/bench-serve-onnxruntime.json
+	$(BIN)/tandem-export bench-load $(LOAD) --executor openvino --out build/bench-serve-openvino.json
+	$(BIN)/tandem-export bench-load $(LOAD) --executor jax --out build/bench-serve-jax.json
+
 # What docs/measured/engines.md says of the larger pair.
 bench-onnx: $(PAIR)/float32/manifest.json $(PAIR)/bfloat16/manifest.json $(PAIR)/int8/manifest.json
 	$(ONE_THREAD) $(BIN)/tandem-export bench-executors $(PAIR)/float32 $(ALL_FORMS)
@@ -91,6 +99,10 @@ $(DEMO)/manifest.json $(BASELINE)/manifest.json: $(DEMO_STAMP) $(SOURCES)
 
 $(ENGINES)/manifest.json: $(STAMP) $(SOURCES)
 	$(BIN)/tandem-export build demo:stdlib-mini --out $(@D) $(BUCKETS) $(ENGINE_FORMS) --format stablehlo
+
+$(LOAD)/manifest.json: $(STAMP) $(SOURCES)
+	$(BIN)/tandem-export build demo:stdlib-mini --out $(@D) $(BUCKETS) --batch 1,4,8 $(ENGINE_FORMS) \
+		--format stablehlo
 
 $(PAIR)/checkpoint/tandem.json: $(STAMP) experiments/pair_22m.toml
 	rm -rf $(@D)

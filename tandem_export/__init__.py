@@ -10,19 +10,39 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tandem_export import errors
-    from tandem_export.runtime import Delta, Engine, Result, SamplingParams, load
+    from tandem_export.runtime import (
+        AsyncEngine,
+        Delta,
+        Engine,
+        Request,
+        Result,
+        SamplingParams,
+        load,
+    )
 
     __version__: str
 
 _MODULES = {
+    "AsyncEngine": "tandem_export.runtime",
     "Delta": "tandem_export.runtime",
     "Engine": "tandem_export.runtime",
+    "Request": "tandem_export.runtime",
     "Result": "tandem_export.runtime",
     "SamplingParams": "tandem_export.runtime",
     "load": "tandem_export.runtime",
 }
 
-__all__ = ["Delta", "Engine", "Result", "SamplingParams", "__version__", "errors", "load"]
+__all__ = [
+    "AsyncEngine",
+    "Delta",
+    "Engine",
+    "Request",
+    "Result",
+    "SamplingParams",
+    "__version__",
+    "errors",
+    "load",
+]
 
 
 def _version() -> str:

@@ -27,3 +27,19 @@ class RequestError(TandemError, ValueError):
 
 class ServingError(TandemError, RuntimeError):
     """A model server cannot be reached, does not serve the model, or lost a session."""
+
+
+class QueueFullError(RequestError):
+    """As many requests are waiting as the engine lets wait; try again later."""
+
+
+class DeadlineError(RequestError):
+    """A request's deadline passed; tokens that were delivered before it stand."""
+
+
+class EngineClosedError(RequestError):
+    """The engine was closed, before the request was made or while it was in progress."""
+
+
+class ExecutorError(TandemError, RuntimeError):
+    """What runs the graphs failed while it served a request; other requests go on."""

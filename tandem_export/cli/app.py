@@ -15,6 +15,7 @@ from tandem_export import __version__
 from tandem_export.cli.choices import Option
 from tandem_export.cli.commands.bench import bench
 from tandem_export.cli.commands.bench_executors import bench_executors
+from tandem_export.cli.commands.bench_load import bench_load
 from tandem_export.cli.commands.bench_serving import bench_serving
 from tandem_export.cli.commands.build import build
 from tandem_export.cli.commands.checkpoint import checkpoint
@@ -24,6 +25,7 @@ from tandem_export.cli.commands.generate import generate
 from tandem_export.cli.commands.import_ import import_
 from tandem_export.cli.commands.inspect import inspect
 from tandem_export.cli.commands.plan import plan
+from tandem_export.cli.commands.serve import serve
 from tandem_export.cli.commands.stand_in import stand_in
 from tandem_export.cli.commands.verify import verify
 from tandem_export.cli.options import COMMAND, DEBUG, JSON
@@ -100,9 +102,11 @@ for _command in (
     build,
     inspect,
     generate,
+    serve,
     verify,
     evaluate,
     bench,
+    bench_load,
     bench_serving,
     stand_in,
     bench_executors,

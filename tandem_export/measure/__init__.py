@@ -1,6 +1,7 @@
 """What a bundle does, measured: its speed, and how well its drafter guesses."""
 
 from tandem_export.measure.executors import bench_executors
+from tandem_export.measure.load import LoadLine, LoadReport, Move, bench_load
 from tandem_export.measure.process import Startup, measure_startup
 from tandem_export.measure.quality import (
     Acceptance,
@@ -30,12 +31,16 @@ __all__ = [
     "EvaluateOptions",
     "Evaluation",
     "Line",
+    "LoadLine",
+    "LoadReport",
     "Means",
     "Measurement",
+    "Move",
     "Startup",
     "Table",
     "bench",
     "bench_executors",
+    "bench_load",
     "bench_serving",
     "evaluate",
     "measure_startup",

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from tandem_export.runtime import (
+    Begun,
     PrefilledRow,
+    Prefilling,
     Registers,
     RoundKind,
     RoundResult,
@@ -29,10 +31,16 @@ class Recorder:
 
     def __init__(self, executor: Steps) -> None:
         self._executor = executor
-        self.batch, self.cache, self.counters = executor.batch, executor.cache, executor.counters
+        self.batches = executor.batches
+        self.cache, self.chunk, self.counters = executor.cache, executor.chunk, executor.counters
         self._occupant: dict[int, int] = {}
         self._blocks: list[list[np.ndarray]] = []
         self._starts: list[int] = []
+
+    @property
+    def batch(self) -> int:
+        """See `Steps`."""
+        return self._executor.batch
 
     @property
     def rounds(self) -> Rounds | None:
@@ -46,6 +54,10 @@ class Recorder:
     def prefill(self, tokens: Sequence[int]) -> PrefilledRow:
         """See `Steps.prefill`."""
         return self._executor.prefill(tokens)
+
+    def prefilling(self, tokens: Sequence[int], begun: Begun | None = None) -> Prefilling:
+        """See `Steps.prefilling`."""
+        return self._executor.prefilling(tokens, begun)
 
     def insert(self, row: PrefilledRow, slot: int, registers: Registers) -> None:
         """See `Rounds.insert`; a new request begins."""
@@ -71,6 +83,12 @@ class Recorder:
     def router(self, logits: np.ndarray) -> np.ndarray:
         """See `Steps.router`."""
         return self._executor.router(logits)
+
+    def resize(self, order: Sequence[int | None]) -> None:
+        """See `Steps.resize`; the requests move with their rows."""
+        self._executor.resize(order)
+        moved = {slot: before for slot, before in enumerate(order) if before in self._occupant}
+        self._occupant = {slot: self._occupant[before] for slot, before in moved.items()}
 
     def close(self) -> None:
         """See `Steps.close`."""

@@ -11,22 +11,33 @@ from tandem_export.runtime.request.chat import ChatTemplate
 from tandem_export.runtime.request.params import MODES, Mode, SamplingParams
 from tandem_export.runtime.request.result import Delta, Result
 from tandem_export.runtime.request.stats import EngineStats, RequestStats
+from tandem_export.runtime.request.text import TextStream, token_texts
 from tandem_export.runtime.rounds.buckets import batches_of, limits_of
 from tandem_export.runtime.rounds.inputs import RowInputs
 from tandem_export.runtime.rounds.protocol import (
+    Begun,
     Counters,
     PrefilledRow,
+    Prefilling,
     Registers,
     RoundKind,
     RoundResult,
     Rounds,
     Steps,
+    chunks_after,
+    finish,
     prefill_chunks,
 )
+from tandem_export.runtime.service.asynchronous import AsyncEngine, deltas_of
+from tandem_export.runtime.service.observer import AnswerSeen, Observer, RoundSeen
+from tandem_export.runtime.service.request import Request
 
 __all__ = [
     "MODES",
     "AcceptanceRule",
+    "AnswerSeen",
+    "AsyncEngine",
+    "Begun",
     "ChatTemplate",
     "Counters",
     "Delta",
@@ -34,20 +45,28 @@ __all__ = [
     "EngineStats",
     "Limits",
     "Mode",
+    "Observer",
     "PrefilledRow",
+    "Prefilling",
     "Registers",
+    "Request",
     "RequestStats",
     "Result",
     "RoundKind",
     "RoundResult",
+    "RoundSeen",
     "Rounds",
     "RowInputs",
     "SamplingParams",
     "Steps",
+    "TextStream",
     "Verdict",
     "batches_of",
     "choose",
+    "chunks_after",
+    "deltas_of",
     "draw",
+    "finish",
     "gumbel",
     "judge",
     "limits_of",
@@ -56,5 +75,6 @@ __all__ = [
     "prefill_chunks",
     "processed_log_probs",
     "threefry2x32",
+    "token_texts",
     "uniform",
 ]

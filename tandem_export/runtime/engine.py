@@ -2,44 +2,47 @@
 
 from __future__ import annotations
 
+import dataclasses
 import operator
 import os
-import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from itertools import groupby
+from types import TracebackType
 
 from tokenizers import Tokenizer
 
 from tandem_export.errors import ConfigError, RequestError
-from tandem_export.runtime.interrupts import Interrupts
-from tandem_export.runtime.request.admission import Limits, admit, round_kind
+from tandem_export.runtime.request.admission import Job, Limits, admit, round_kind
 from tandem_export.runtime.request.answer import Sample
 from tandem_export.runtime.request.chat import ChatTemplate
 from tandem_export.runtime.request.params import SamplingParams
 from tandem_export.runtime.request.result import Delta, Result
 from tandem_export.runtime.request.stats import EngineStats
-from tandem_export.runtime.rounds.from_steps import StepRounds
-from tandem_export.runtime.rounds.protocol import RoundKind, Rounds, Steps
-from tandem_export.runtime.scheduler import Scheduler, ShouldCancel
+from tandem_export.runtime.rounds.protocol import Steps
+from tandem_export.runtime.service.call import Call, ShouldCancel
+from tandem_export.runtime.service.observer import Observer
+from tandem_export.runtime.service.request import Request
+from tandem_export.runtime.service.service import Service
+from tandem_export.runtime.service.slots import drivers_of
+from tandem_export.runtime.service.task import Task
 from tandem_export.storage import encode_text
 
-DRIVERS = ("fused", "steps")
+MOST_WAITING = 1024
 Prompts = str | Sequence[str] | Sequence[Sequence[int]]
 
 
 class Engine:
-    """Serves requests over the slots of one executor; one call at a time.
+    """Serves requests over the slots of one executor, from any thread and many at once.
 
-    `tandem_export.load` makes one from a bundle.
+    `tandem_export.load` makes one from a bundle. Close it, or use it as a context manager, to free
+    what it holds at a moment of your own; else that happens when it is collected.
 
     Attributes:
-      executor: runs the graphs.
+      executor: runs the graphs; the engine's own thread calls it.
       limits: what the bundle's graphs can do.
       tokenizer: of the bundle; None serves token ids only.
       chat: makes prompts of messages; None if the bundle has no chat template.
-      stats: everything since the engine was made or `reset_stats` was called.
     """
 
     def __init__(
@@ -51,6 +54,8 @@ class Engine:
         driver: str = "fused",
         independent: bool = False,
         chat: ChatTemplate | None = None,
+        most_waiting: int = MOST_WAITING,
+        prefix_bytes: int = 0,
     ) -> None:
         """Takes over `executor`.
 
@@ -62,40 +67,82 @@ class Engine:
             together on the host.
           independent: the drafter does not see the primary.
           chat: makes prompts of messages; None if the model has no template.
+          most_waiting: how many requests may wait for a slot.
+          prefix_bytes: what rows of prompts may hold that are kept for others with the same
+            beginning.
 
         Raises:
-          ConfigError: an unknown driver.
+          ConfigError: an unknown driver, a line of no place, or prefixes that cannot be kept.
         """
-        if driver not in DRIVERS:
-            raise ConfigError(f"`driver` must be one of {DRIVERS}. Got: {driver!r}")
-        self.limits, self.tokenizer, self.driver = limits, tokenizer, driver
-        self.stats = EngineStats()
-        self.chat = chat
-        self.executor = executor
-        self._steps = StepRounds(executor, independent=independent)
-        self._fused = executor.rounds
-        self._busy = threading.Lock()
+        self._drivers = drivers_of(executor, driver, independent=independent)
+        self.limits = dataclasses.replace(limits, takes_bias=self._drivers.fused is None)
+        self.executor, self.tokenizer, self.driver, self.chat = executor, tokenizer, driver, chat
+        self._service = Service(
+            self._drivers, limits, most_waiting=most_waiting, prefix_bytes=prefix_bytes
+        )
         self._process = os.getpid()
-        self._interrupts = Interrupts()
 
     def warm_up(self, params: SamplingParams) -> None:
         """Compiles what requests like `params` need, so that none of them waits for it.
 
         Raises:
           RequestError: the bundle has no graph for them, or this is a forked child.
+          EngineClosedError: the engine is closed.
         """
         self._check_process()
         kind, _ = round_kind(params, self.limits)
-        self.executor.warm_up([kind], steps=self._rounds(kind) is self._steps)
+        self._service.run(lambda: self._drivers.warm_up(kind))
 
     @property
     def fused(self) -> bool:
         """Whether the executor runs whole rounds; if not, every driver is `steps`."""
-        return self._fused is not None
+        return self.executor.rounds is not None
+
+    @property
+    def stats(self) -> EngineStats:
+        """Everything since the engine was made or `reset_stats` was called."""
+        return self._service.stats
 
     def reset_stats(self) -> None:
         """Starts `stats` anew."""
-        self.stats = EngineStats()
+        self._service.reset_stats()
+
+    @property
+    def load(self) -> tuple[int, int]:
+        """How many requests run, and how many wait."""
+        return self._service.load
+
+    @property
+    def closed(self) -> bool:
+        """Whether it lets no request in any more."""
+        return self._service.closed
+
+    def observe(self, observer: Observer) -> None:
+        """Tells `observer` of every round and every answer that ends, from now on."""
+        self._service.observe(observer)
+
+    def submit(
+        self,
+        prompt: str | Sequence[int],
+        params: SamplingParams | None = None,
+        *,
+        deadline: float | None = None,
+    ) -> Request:
+        """Puts a request in line and returns at once.
+
+        Args:
+          prompt: a text, or token ids.
+          params: greedy by default.
+          deadline: seconds after which it ends with a `DeadlineError`, wherever it is then.
+
+        Raises:
+          RequestError: a request that this bundle cannot serve.
+          QueueFullError: as many requests wait as may.
+          EngineClosedError: the engine is closed.
+        """
+        (task,) = self._admit([prompt], params, stream=True, deadline=deadline)
+        self._service.submit(task)
+        return Request(self._service, task)
 
     def generate(
         self,
@@ -104,45 +151,69 @@ class Engine:
         *,
         on_delta: Callable[[Delta], None] | None = None,
         should_cancel: ShouldCancel | None = None,
+        deadline: float | None = None,
     ) -> list[Result]:
-        """Answers prompts; those of one mode and gamma share the batch.
+        """Answers prompts; they share the slots with whatever else is in progress.
+
+        Prompts for which the line has no room wait until it has.
 
         Args:
           prompts: a text, several texts, or several lists of token ids.
           params: for all prompts, or one for each; greedy by default.
-          on_delta: called with what each round added to each answer.
-          should_cancel: asked between rounds, with the index of a prompt that is not finished.
+          on_delta: called, in this thread, with what each round added to each answer.
+          should_cancel: asked, in this thread, with the index of a prompt that is not finished.
+          deadline: seconds after which a prompt ends with a `DeadlineError`.
 
         Returns:
           `num_samples` results a prompt, in the order of prompts, then samples.
 
         Raises:
           RequestError: a request that this bundle cannot serve; none of them was started.
-          KeyboardInterrupt: Ctrl-C, at the end of a prompt's prefill or of a round; a second one
-            does not wait. The answers are lost, and the next call works as ever.
+          TandemError: what ended one of the requests; the others are cancelled.
+          KeyboardInterrupt: Ctrl-C; the requests are cancelled.
         """
-        samples = self._admit(prompts, params, stream=on_delta is not None)
-        with closing(self._run(samples, should_cancel)) as steps:
-            for sample in steps:
+        tasks = self._admit(prompts, params, stream=on_delta is not None, deadline=deadline)
+        call = Call(self._service, tasks, should_cancel)
+        with closing(call.deltas()) as deltas:
+            for delta in deltas:
                 if on_delta is not None:
-                    on_delta(sample.delta())
-        return [sample.result() for sample in samples]
+                    on_delta(delta)
+        return call.results()
 
-    def generate_stream(
+    def stream(
         self,
         prompts: Prompts,
         params: SamplingParams | Sequence[SamplingParams] | None = None,
         *,
         should_cancel: ShouldCancel | None = None,
+        deadline: float | None = None,
     ) -> Iterator[Delta]:
-        """As `generate`, but yields what each round added; closing the iterator ends all."""
-        samples = self._admit(prompts, params, stream=True)
-        return self._stream(samples, should_cancel)
+        """As `generate`, but yields what each round added; closing the iterator cancels all.
 
-    def _stream(self, samples: list[Sample], should_cancel: ShouldCancel | None) -> Iterator[Delta]:
-        with closing(self._run(samples, should_cancel)) as steps:
-            for sample in steps:
-                yield sample.delta()
+        The requests get in line when the first delta is asked for.
+        """
+        tasks = self._admit(prompts, params, stream=True, deadline=deadline)
+        return Call(self._service, tasks, should_cancel).deltas()
+
+    def close(self, *, drain: bool = True) -> None:
+        """Lets no request in any more, and frees what the engine holds; may be called again.
+
+        Args:
+          drain: finish the requests in progress first; if not, they end with `EngineClosedError`.
+        """
+        self._check_process()
+        self._service.close(drain=drain)
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close(drain=kind is None)
 
     def _check_process(self) -> None:
         if os.getpid() != self._process:
@@ -152,11 +223,12 @@ class Engine:
 
     def _admit(
         self,
-        prompts: Prompts,
+        prompts: Prompts | Sequence[str | Sequence[int]],
         params: SamplingParams | Sequence[SamplingParams] | None,
         *,
         stream: bool,
-    ) -> list[Sample]:
+        deadline: float | None,
+    ) -> list[Task]:
         self._check_process()
         whole = [prompts] if isinstance(prompts, str) else list(prompts)
         one = SamplingParams() if params is None else params
@@ -166,13 +238,14 @@ class Engine:
                 f"`params` must be one for all prompts, or one for each of {len(whole)}. "
                 f"Got: {len(each)}"
             )
+        ends = _ends(deadline)
         pairs = enumerate(zip(whole, each, strict=True))
         jobs = [admit(i, self._encode(i, text), own, self.limits) for i, (text, own) in pairs]
-        return [
-            Sample(job, n, self.tokenizer, stream=stream)
-            for job in jobs
-            for n in range(job.params.num_samples)
-        ]
+        return [Task(job, self._samples(job, stream=stream), ends) for job in jobs]
+
+    def _samples(self, job: Job, *, stream: bool) -> tuple[Sample, ...]:
+        count = job.params.num_samples
+        return tuple(Sample(job, n, self.tokenizer, stream=stream) for n in range(count))
 
     def _encode(self, index: int, prompt: str | Sequence[int]) -> Sequence[int]:
         if not isinstance(prompt, str):
@@ -181,53 +254,15 @@ class Engine:
             raise RequestError(f"prompt {index} is text, but the engine has no tokenizer")
         return encode_text(self.tokenizer, prompt, what=f"prompt {index}", error=RequestError)
 
-    def _rounds(self, kind: RoundKind) -> Rounds:
-        if self._fused is None or self.driver == "steps" or kind.role == "drafter":
-            return self._steps
-        return self._fused
 
-    def _run(
-        self, samples: list[Sample], should_cancel: ShouldCancel | None
-    ) -> Generator[Sample, None, None]:
-        """`_serve`, held back from signals; between its steps, which is the caller's time, not."""
-        steps = self._serve(samples, should_cancel)
-        try:
-            while True:
-                with self._interrupts:
-                    changed = next(steps, None)
-                if changed is None:
-                    return
-                yield from changed
-        finally:
-            with self._interrupts:
-                steps.close()
-
-    def _serve(
-        self, samples: list[Sample], should_cancel: ShouldCancel | None
-    ) -> Generator[list[Sample], None, None]:
-        if not self._busy.acquire(blocking=False):
-            raise RequestError("the engine serves one call at a time; wait for the one in progress")
-        start = time.perf_counter()
-        compiled = self.executor.counters.compilations_after_warm_up
-        try:
-            for kind, group in _by_kind(samples):
-                rounds = self._rounds(kind)
-                queue = Scheduler(
-                    self.executor, rounds, kind, self.stats, should_cancel, self._interrupts
-                )
-                with closing(queue.run(group)) as steps:
-                    yield from steps
-        finally:
-            now = self.executor.counters.compilations_after_warm_up
-            self.stats.compilations_after_warm_up += now - compiled
-            self.stats.seconds += time.perf_counter() - start
-            self._count(samples)
-            self._busy.release()
-
-    def _count(self, samples: list[Sample]) -> None:
-        for sample in samples:
-            self.stats.add_sample(sample.stats)
-        self.stats.requests += len({sample.job.index for sample in samples})
+def _ends(deadline: float | None) -> float | None:
+    if deadline is None:
+        return None
+    if not deadline > 0:
+        raise ConfigError(
+            f"`deadline` must be None or a number above 0, in seconds. Got: {deadline}"
+        )
+    return time.perf_counter() + deadline
 
 
 def _token_ids(index: int, prompt: Sequence[int]) -> list[int]:
@@ -236,11 +271,3 @@ def _token_ids(index: int, prompt: Sequence[int]) -> list[int]:
     except TypeError as error:
         rule = "a text or a list of token ids; one tokenized prompt goes in a list of its own"
         raise RequestError(f"prompt {index} must be {rule}. Got: {str(prompt)[:60]}") from error
-
-
-def _by_kind(samples: list[Sample]) -> Iterator[tuple[RoundKind, list[Sample]]]:
-    """Samples grouped by kind, groups in the order of their first request."""
-    kinds = list(dict.fromkeys(sample.job.kind for sample in samples))
-    ordered = sorted(samples, key=lambda sample: kinds.index(sample.job.kind))
-    for kind, group in groupby(ordered, key=lambda sample: sample.job.kind):
-        yield kind, list(group)

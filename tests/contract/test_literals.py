@@ -22,6 +22,8 @@ ALLOWED = {
     for name in SAMPLING_INPUTS
 } | {
     ("targets/onnx/lower/primitives/reduction.py", "top_k"): "an operation of jax",
+    ("server/app.py", "tau"): "what a client reads of the model",
+    ("server/metrics.py", "position"): "a label of vLLM's metrics",
 }
 
 

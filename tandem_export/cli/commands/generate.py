@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,7 @@ from tandem_export.jsontypes import JsonObject
 
 if TYPE_CHECKING:
     from tandem_export.cli.tables import FittedTable
-    from tandem_export.runtime import ChatTemplate, Delta, Result
+    from tandem_export.runtime import ChatTemplate, Delta, Engine, Result
 
 
 @click.command(
@@ -34,7 +35,8 @@ Examples:
   tandem-export generate build/demo "def add(a, b):"
   cat start.py | tandem-export generate build/demo - --max-new-tokens 200
   tandem-export generate DIR "Why is the sky blue?" --chat --system "Answer in one sentence."
-  tandem-export generate build/demo "import os" --temperature 0.8 --seed 1 --rule gumbel"""
+  tandem-export generate build/demo "import os" --temperature 0.8 --seed 1 --rule gumbel
+  tandem-export generate build/demo "import os" --html answer.html"""
 )
 @BUNDLE
 @click.argument("prompts", metavar="PROMPT...", nargs=-1, required=True)
@@ -68,6 +70,12 @@ Examples:
 @click.option("--chat", is_flag=True, help="Each PROMPT is a message, put into the chat template.")
 @click.option("--system", help="A system message before it; implies --chat.")
 @click.option(
+    "--html",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write a page that shows where each token of the answer comes from.",
+)
+@click.option(
     "--driver",
     type=click.Choice(DRIVERS),
     default="fused",
@@ -83,6 +91,7 @@ def generate(
     driver: str,
     chat: bool,
     system: str | None,
+    html: Path | None,
     executor: str | None,
     threads: int | None,
     compilation_cache: Path | None,
@@ -104,20 +113,28 @@ def generate(
             executor=pick_executor(bundle, executor, verify_key),
             batch=batch,
             driver=driver,
-            modes=(),
+            modes=(sampling,),
             compilation_cache=compilation_cache,
             threads=threads,
             allow_expired=allow_expired,
             verify_key=verify_key,
         )
-        engine.warm_up(sampling)
     texts = [sys.stdin.read() if prompt == "-" else prompt for prompt in prompts]
     if chat or system is not None:
         inputs = [_conversation(engine.chat, text, system) for text in texts]
     else:
         inputs = texts
     one = len(texts) * sampling.num_samples == 1
-    results = engine.generate(inputs, sampling, on_delta=_write if one and not as_json else None)
+    if html is not None and not one:
+        rule = "--html shows one answer: give one PROMPT and one sample"
+        got = f"{len(texts)} prompts, {sampling.num_samples} samples each"
+        raise RequestError(f"{rule}. Got: {got}")
+    deltas: list[Delta] = []
+    hears = [*([_write] if one and not as_json else []), *([deltas.append] if html else [])]
+    on_delta = partial(_tell, hears) if hears else None
+    results = engine.generate(inputs, sampling, on_delta=on_delta)
+    if html is not None:
+        _write_page(html, engine, bundle.name, inputs[0], deltas)
     answers = [_answer(result) for result in results]
     if as_json:
         print_json({"answers": answers, "total": engine.stats.to_dict()})
@@ -138,9 +155,27 @@ def _conversation(template: ChatTemplate | None, text: str, system: str | None) 
         return template.encode([*before, {"role": "user", "content": text}])
 
 
+def _tell(hears: Sequence[Callable[[Delta], None]], delta: Delta) -> None:
+    for hear in hears:
+        hear(delta)
+
+
 def _write(delta: Delta) -> None:
     click.echo(delta.text, nl=False)
     sys.stdout.flush()
+
+
+def _write_page(
+    html: Path, engine: Engine, model: str, prompt: str | list[int], deltas: list[Delta]
+) -> None:
+    from tandem_export.page import answer_page
+
+    assert engine.tokenizer is not None, "a bundle has a tokenizer"
+    if not isinstance(prompt, str):
+        prompt = engine.tokenizer.decode(prompt, skip_special_tokens=False)
+    seconds = engine.stats.seconds
+    page = answer_page(deltas, engine.tokenizer, prompt=prompt, model=model, seconds=seconds)
+    html.write_text(page, "utf-8")
 
 
 def _write_all(answers: list[JsonObject], echo: Callable[[str], None]) -> None:

@@ -56,7 +56,7 @@ def _first_token(bundle: str, cache: str, prompt: Sequence[int], executor: str) 
         compilation_cache=cache,
         allow_expired=True,
     )
-    next(iter(engine.generate_stream([prompt], SamplingParams(max_new_tokens=8))))
+    next(iter(engine.stream([prompt], SamplingParams(max_new_tokens=8))))
     return time.perf_counter() - start
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -72,6 +72,7 @@ def make_executor(
     bundle: Bundle,
     *,
     batch: int,
+    batches: Sequence[int] = (),
     compilation_cache: str | Path | None,
     threads: int | None = None,
     serving: ClientOptions | None = None,
@@ -82,6 +83,7 @@ def make_executor(
       executor: its name, such as `openvino:bfloat16+mapped`: see `ExecutorSpec`.
       bundle: with graphs in the form that it runs.
       batch: one of the bundle's batch buckets.
+      batches: further ones that rows can be moved to, with `Steps.resize`.
       compilation_cache: a folder for compiled graphs, of `jax` and `tensorflow`.
       threads: of `onnxruntime` and `openvino`; None is all cores of the process.
       serving: deadline, retries and certificates of `tf-serving`.
@@ -101,7 +103,7 @@ def make_executor(
                 from tandem_export.runtime.executors.host.onnxruntime import onnxruntime_executor
 
                 return onnxruntime_executor(
-                    graphs, batch=batch, threads=threads, mapped=spec.mapped
+                    graphs, batch=batch, batches=batches, threads=threads, mapped=spec.mapped
                 )
             case "openvino":
                 from tandem_export.runtime.executors.host.openvino import openvino_executor
@@ -109,6 +111,7 @@ def make_executor(
                 return openvino_executor(
                     graphs,
                     batch=batch,
+                    batches=batches,
                     precision=spec.precision or "float32",
                     threads=threads,
                     mapped=spec.mapped,
@@ -116,12 +119,16 @@ def make_executor(
             case "tensorflow":
                 from tandem_export.runtime.executors.served.in_process import tensorflow_executor
 
-                return tensorflow_executor(graphs, batch=batch, compilation_cache=compilation_cache)
+                return tensorflow_executor(
+                    graphs, batch=batch, batches=batches, compilation_cache=compilation_cache
+                )
             case "tf-serving":
                 from tandem_export.runtime.executors.served.remote import tf_serving_executor
 
                 server = spec.address or ""
-                return tf_serving_executor(graphs, batch=batch, server=server, options=serving)
+                return tf_serving_executor(
+                    graphs, batch=batch, batches=batches, server=server, options=serving
+                )
             case _:
                 pass
         importlib.import_module("flatbuffers")  # jax.export asks for it when a graph is read
@@ -131,7 +138,7 @@ def make_executor(
         raise ConfigError(
             f"executor {spec.engine!r} needs the package {error.name!r}. {hint}"
         ) from error
-    return JaxExecutor(graphs, batch=batch, compilation_cache=compilation_cache)
+    return JaxExecutor(graphs, batch=batch, batches=batches, compilation_cache=compilation_cache)
 
 
 def _check_not_forked(kind: str) -> None:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,12 +25,15 @@ from tandem_export.runtime.executors.room import check_room
 from tandem_export.runtime.rounds.buckets import cache_of, round_graphs
 from tandem_export.runtime.rounds.inputs import RowInputs
 from tandem_export.runtime.rounds.protocol import (
+    Begun,
     Counters,
     PrefilledRow,
+    Prefilling,
     Registers,
     RoundKind,
     RoundResult,
-    prefill_chunks,
+    chunks_after,
+    finish,
 )
 
 Arrays = dict[str, jax.Array]
@@ -51,6 +54,16 @@ def _put(array: np.ndarray | np.generic) -> jax.Array:
 
 def _zeros(specs: Sequence[TensorSpec]) -> Arrays:
     return {spec.name: _put(np.zeros(spec.shape, jax.numpy.dtype(spec.dtype))) for spec in specs}
+
+
+def _move(state: Arrays, rows: jax.Array, idle: jax.Array) -> Arrays:
+    """Returns the state of a batch whose row i was row `rows[i]`; where `idle`, without budget."""
+    moved = {name: array[rows] for name, array in state.items()}
+    budget = moved[Register.BUDGET]
+    return moved | {Register.BUDGET: jax.numpy.where(idle, 0, budget)}
+
+
+_moved: Callable[[Arrays, jax.Array, jax.Array], Arrays] = jax.jit(_move)
 
 
 def compiler_options(bundle: Bundle, graph: str, platform: str) -> dict[str, str | bool]:
@@ -125,9 +138,14 @@ class _Row(PrefilledRow):
 
     state: Arrays
 
+    @property
+    def nbytes(self) -> int:
+        """See `PrefilledRow.nbytes`: a whole row of both models' caches."""
+        return sum(array.nbytes for array in self.state.values())
+
 
 class JaxExecutor:
-    """An `Executor` over one batch bucket.
+    """An `Executor` over some batch buckets, one at a time.
 
     One copy of the weights serves all graphs. The state (caches and registers) goes from a graph's
     outputs to the next one's donated arguments and never through the host. A call that does not
@@ -136,34 +154,46 @@ class JaxExecutor:
     """
 
     def __init__(
-        self, bundle: Bundle, *, batch: int, compilation_cache: str | Path | None = None
+        self,
+        bundle: Bundle,
+        *,
+        batch: int,
+        batches: Sequence[int] = (),
+        compilation_cache: str | Path | None = None,
     ) -> None:
         """Places the weights on the device; compiles nothing yet.
+
+        Args:
+          bundle: with StableHLO graphs.
+          batch: slots to begin with.
+          batches: further ones that `resize` may change to.
+          compilation_cache: a folder for compiled graphs.
 
         Raises:
           BundleError: the bundle has no `insert` graph of this batch.
         """
         use_compilation_cache(compilation_cache)
-        self.batch = batch
+        self.batch, self.batches = batch, tuple(sorted({batch, *batches}))
         self.counters = Counters()
         self._bundle = bundle
         self._insert = bundle.find("insert", batch=batch)
         if jax.default_backend() == "cpu":
             check_room(self._insert.name, self._insert.state)
-        self._state = _zeros(self._insert.state)
+        self._state: Arrays = _zeros(self._insert.state)
         self._sound = True  # False while a call has donated the state
         self.cache = cache_of(self._insert)
         graphs = bundle.manifest.graphs
         self._prefills = {g.width: g for g in graphs if g.role == "prefill" and g.width}
+        self.chunk = max(self._prefills)
         self._weights = self._place_weights()
         self._loaded: dict[str, _Loaded] = {}
-        self._found: dict[tuple[str, int | None, int | None], GraphRecord] = {}
+        self._found: dict[tuple[str, int, int | None, int | None], GraphRecord] = {}
         self._uploaded: tuple[RowInputs, str, Arrays] | None = None
 
     def _place_weights(self) -> Arrays:
-        """The tensors that graphs of this batch use."""
+        """The tensors that graphs of these batches use."""
         graphs = self._bundle.manifest.graphs
-        mine = [g for g in graphs if g.batch == self.batch or g.role == "prefill"]
+        mine = [g for g in graphs if g.batch in self.batches or g.role == "prefill"]
         names = {spec.name for graph in mine for spec in graph.params}
         host = self._bundle.weights()
         # The CPU's arrays lie in the mapped file; other devices have copies.
@@ -178,17 +208,19 @@ class JaxExecutor:
     def warm_up(self, kinds: Sequence[RoundKind], *, steps: bool) -> None:
         """See `Steps.warm_up`."""
         before = self.counters.compilations
-        for graph in (*self._prefills.values(), self._insert):
+        for graph in self._prefills.values():
             self._load(graph)
-        for kind in kinds:
-            for graph in round_graphs(self._bundle, self.batch, kind, steps=steps):
-                self._load(graph)
+        for batch in self.batches:
+            self._load(self._bundle.find("insert", batch=batch))
+            for kind in kinds:
+                for graph in round_graphs(self._bundle, batch, kind, steps=steps):
+                    self._load(graph)
         self.counters.warm += self.counters.compilations - before
 
     def _find(
         self, role: str, *, gamma: int | None = None, width: int | None = None
     ) -> GraphRecord:
-        key = (role, gamma, width)
+        key = (role, self.batch, gamma, width)
         if key not in self._found:
             self._found[key] = self._bundle.find(role, batch=self.batch, gamma=gamma, width=width)
         return self._found[key]
@@ -214,20 +246,34 @@ class JaxExecutor:
         state.update(after)
         return outputs
 
-    def prefill(self, tokens: Sequence[int]) -> _Row:
+    def prefill(self, tokens: Sequence[int]) -> PrefilledRow:
         """See `Steps.prefill`; chunks have the widths of the bundle's prompt buckets."""
+        return finish(self.prefilling(tokens))
+
+    def prefilling(self, tokens: Sequence[int], begun: Begun | None = None) -> Prefilling:
+        """See `Steps.prefilling`; several prompts may be in progress."""
         self._file.check()
-        row = _zeros([spec for spec in self._insert.inputs if is_prefix(spec.name)])
-        state = {name: row[prefix_name(name)] for name in without_prefix(row)}
-        count = len(tokens) - 1
-        for at, width in prefill_chunks(count, tuple(self._prefills), self.cache):
+        state, count = self._begin(begun), len(tokens) - 1
+        chunks = chunks_after(begun, count, tuple(self._prefills), self.cache)
+        for number, (at, width) in enumerate(chunks):
+            if number:
+                yield
             block = np.zeros((1, width), np.int32)
             own = tokens[at : min(at + width, count)]
             block[0, : len(own)] = own
             inputs = {"tokens": _put(block), "start": _put(np.array([at], np.int32))}
             self._call(self._prefills[width], state, inputs)
-        jax.block_until_ready(state)
+            jax.block_until_ready(state)
         return _Row(state)
+
+    def _begin(self, begun: Begun | None) -> Arrays:
+        """Returns the state of a row without a token, or a copy of another one's."""
+        if begun is not None:
+            assert isinstance(begun.row, _Row), "a row of another executor"
+            # A copy: the graphs are given the state, and the other row stays.
+            return {name: jax.numpy.copy(array) for name, array in begun.row.state.items()}
+        row = _zeros([spec for spec in self._insert.inputs if is_prefix(spec.name)])
+        return {name: row[prefix_name(name)] for name in without_prefix(row)}
 
     def _change(self, graph: GraphRecord, inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """Runs a graph over the state of all rows and waits for its outputs and its new state."""
@@ -278,6 +324,21 @@ class JaxExecutor:
             self._uploaded = kept = (rows, graph.name, arrays)
         return kept[2]
 
+    def resize(self, order: Sequence[int | None]) -> None:
+        """See `Steps.resize`; the device copies the rows."""
+        self._mend()
+        rows = np.array([0 if at is None else at for at in order], np.int32)
+        idle = np.array([at is None for at in order])
+        state: Arrays = _moved(self._state, _put(rows), _put(idle))
+        self._insert = self._bundle.find("insert", batch=len(order))
+        jax.block_until_ready(state)
+        self._state, self.batch = state, len(order)
+
+    def close(self) -> None:
+        """See `Steps.close`: weights, state and compiled graphs go, and memory with them."""
+        self._loaded.clear()
+        self._weights, self._state, self._uploaded = {}, {}, None
+
     def primary_block(self, tokens: np.ndarray, start: np.ndarray) -> np.ndarray:
         """See `Steps.primary_block`."""
         graph = self._find("primary_block", width=tokens.shape[1])
@@ -291,6 +352,3 @@ class JaxExecutor:
     def router(self, logits: np.ndarray) -> np.ndarray:
         """See `Steps.router`."""
         return self._change(self._find("router"), {"logits": _put(logits)})["acceptance"]
-
-    def close(self) -> None:
-        """See `Steps.close`; all that it holds is in this process."""

@@ -6,9 +6,12 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from tandem_export.errors import RequestError
 from tandem_export.runtime.request.params import SamplingParams
-from tandem_export.runtime.rounds.protocol import PrefilledRow, RoundKind, RoundRole
+from tandem_export.runtime.rounds.inputs import bias_of
+from tandem_export.runtime.rounds.protocol import RoundKind, RoundRole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +26,7 @@ class Limits:
       gamma: the default longest draft.
       tau: the default router threshold.
       end_tokens: ids that end an answer.
+      takes_bias: whether logits can be changed before they are sampled, which the host does.
     """
 
     batch: int
@@ -32,23 +36,36 @@ class Limits:
     gamma: int
     tau: float = 0.8
     end_tokens: frozenset[int] = frozenset()
+    takes_bias: bool = False
 
 
-@dataclass(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Job:
-    """A request that was let in, and the prefilled prompt that its samples share."""
+    """A request that was let in.
+
+    Attributes:
+      index: of its prompt, in the call that it came with.
+      prompt: token ids.
+      params: its options.
+      kind: the smallest graph that serves it alone.
+      room: the largest gamma of a graph whose blocks still end inside the cache.
+      max_draft: its longest draft.
+      tau: its router threshold; 0, which stops no draft, in every mode but `router`.
+      stops: token ids that end an answer.
+      bias: what its rows add to logits, `[V]` float32; None if nothing.
+      created: when it was let in, on the clock of `time.perf_counter`.
+    """
 
     index: int
     prompt: tuple[int, ...]
     params: SamplingParams
     kind: RoundKind
+    room: int
     max_draft: int
     tau: float
     stops: frozenset[int]
-    prefilled: PrefilledRow | None = None
-    not_inserted: int = 0
-    prefill_seconds: float = 0.0
-    started: float = field(default_factory=time.perf_counter)
+    bias: np.ndarray | None = None
+    created: float = field(default_factory=time.perf_counter)
 
 
 def round_kind(params: SamplingParams, limits: Limits) -> tuple[RoundKind, int]:
@@ -91,6 +108,18 @@ def _check_prompt(index: int, prompt: Sequence[int], limits: Limits) -> None:
             )
 
 
+def _check_bias(index: int, params: SamplingParams, limits: Limits) -> None:
+    if params.biases and not limits.takes_bias:
+        rule = "`logit_bias` and `allowed_token_ids` need rounds that the host puts together"
+        hint = 'Load the bundle with driver="steps", or on an executor over ONNX graphs'
+        raise RequestError(f"prompt {index}: {rule}. Got: rounds fused into one graph. {hint}.")
+    ids = (*(token for token, _ in params.logit_bias), *params.allowed_token_ids)
+    outside = [token for token in ids if token >= limits.vocab_size]
+    if outside:
+        rule = f"`logit_bias` and `allowed_token_ids` must be within 0 .. {limits.vocab_size - 1}"
+        raise RequestError(f"prompt {index}: {rule}. Got: {outside[0]}")
+
+
 def _check_room(index: int, length: int, params: SamplingParams, gamma: int, cache: int) -> None:
     need = length + params.max_new_tokens + gamma
     if need > cache:
@@ -105,10 +134,12 @@ def admit(index: int, prompt: Sequence[int], params: SamplingParams, limits: Lim
     """Checks one request against `limits`.
 
     Raises:
-      RequestError: an empty prompt, a token id out of range, too little room in the cache, or a
-        mode or gamma without a graph; the text gives the numbers.
+      RequestError: an empty prompt, a token id out of range, too little room in the cache, a mode
+        or gamma without a graph, or a bias that a fused round cannot take; the text gives the
+        numbers.
     """
     kind, max_draft = round_kind(params, limits)
+    _check_bias(index, params, limits)
     _check_prompt(index, prompt, limits)
     _check_room(index, len(prompt), params, kind.gamma, limits.cache)
     ends = frozenset[int]() if params.ignore_end_tokens else limits.end_tokens
@@ -117,8 +148,15 @@ def admit(index: int, prompt: Sequence[int], params: SamplingParams, limits: Lim
         prompt=tuple(prompt),
         params=params,
         kind=kind,
+        room=limits.cache - len(prompt) - params.max_new_tokens,
         max_draft=max_draft,
-        tau=limits.tau if params.tau is None else params.tau,
+        tau=_tau(params, limits),
         stops=ends | frozenset(params.stop_token_ids),
-        not_inserted=params.num_samples,
+        bias=bias_of(params, limits.vocab_size),
     )
+
+
+def _tau(params: SamplingParams, limits: Limits) -> float:
+    if params.mode != "router":
+        return 0.0
+    return limits.tau if params.tau is None else params.tau

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 from tandem_export.contract import AcceptanceRule
 from tandem_export.errors import ConfigError
@@ -12,6 +12,20 @@ from tandem_export.values import are_whole, are_words, is_real, is_whole
 Mode = Literal["speed", "router", "standalone", "standalone_free", "primary", "drafter"]
 MODES: tuple[Mode, ...] = get_args(Mode)
 RULES = {"leviathan": AcceptanceRule.LEVIATHAN, "gumbel": AcceptanceRule.GUMBEL}
+
+
+def _are_biases(values: object) -> bool:
+    if not isinstance(values, tuple):
+        return False
+    pairs = cast("tuple[object, ...]", values)
+    return all(_is_bias(pair) for pair in pairs)
+
+
+def _is_bias(value: object) -> bool:
+    if not isinstance(value, tuple):
+        return False
+    pair = cast("tuple[object, ...]", value)
+    return len(pair) == 2 and is_whole(pair[0], 0) and is_real(pair[1], -1e4, 1e4)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +41,11 @@ class SamplingParams:
         distribution (P2); `gumbel` gives the very text that the primary gives for this seed (P0).
       stop: strings that end the answer; the text is cut before them.
       stop_token_ids: end the answer besides the bundle's end tokens.
+      min_tokens: a stop token or stop string that comes before the answer has as many does not end
+        it, and stays in it.
+      logit_bias: (token id, nats) pairs, added to both models' logits before temperature and
+        filters; log-probabilities are without it. Needs rounds that the host puts together.
+      allowed_token_ids: no other token is drafted or chosen; () allows all. As `logit_bias`.
       ignore_end_tokens: go on past the bundle's end tokens.
       logprobs: return each token's log-probability (the primary's, at temperature 1; in mode
         `drafter` the drafter's).
@@ -47,6 +66,9 @@ class SamplingParams:
     rule: Literal["leviathan", "gumbel"] = "leviathan"
     stop: tuple[str, ...] = ()
     stop_token_ids: tuple[int, ...] = ()
+    min_tokens: int = 0
+    logit_bias: tuple[tuple[int, float], ...] = ()
+    allowed_token_ids: tuple[int, ...] = ()
     ignore_end_tokens: bool = False
     logprobs: bool = False
     num_samples: int = 1
@@ -61,6 +83,8 @@ class SamplingParams:
                 object.__setattr__(self, option.name, option.default)
         for name in ("max_new_tokens", "num_samples"):
             self._check(name, is_whole(getattr(self, name), 1), "an int of at least 1")
+        ok = is_whole(self.min_tokens, 0, self.max_new_tokens)
+        self._check("min_tokens", ok, f"an int of 0 .. max_new_tokens, {self.max_new_tokens}")
         self._check("top_k", is_whole(self.top_k, 0), "an int of at least 0 (0 is off)")
         self._check("seed", is_whole(self.seed, 0, 2**64 - 1), "an int of 0 .. 2**64 - 1")
         ok = is_real(self.temperature, 1e-6, 1e6) or is_real(self.temperature, 0, 0)
@@ -85,7 +109,18 @@ class SamplingParams:
 
     def _check_stops(self) -> None:
         self._check("stop", are_words(self.stop) and all(self.stop), "a tuple of non-empty strings")
-        self._check("stop_token_ids", are_whole(self.stop_token_ids, 0), "a tuple of token ids")
+        for name in ("stop_token_ids", "allowed_token_ids"):
+            self._check(name, are_whole(getattr(self, name), 0), "a tuple of token ids")
+        self._check(
+            "logit_bias",
+            _are_biases(self.logit_bias),
+            "a tuple of (token id, number of -1e4 .. 1e4) pairs",
+        )
+
+    @property
+    def biases(self) -> bool:
+        """Whether it changes logits before they are sampled."""
+        return bool(self.logit_bias or self.allowed_token_ids)
 
     @property
     def graph_rule(self) -> AcceptanceRule:

@@ -40,6 +40,9 @@ class Delta:
       request, sample: see `Result`.
       text: whole characters; all deltas of an answer make up its text.
       tokens: the round's tokens; text may lag behind them.
+      logprobs: nats, one a token, if the request asked for them.
+      accepted: how many of the tokens were drafts; they come first, before the primary's own.
+      drafted: how many drafts the round judged, or took unjudged.
       finish_reason: set on an answer's last delta.
     """
 
@@ -47,4 +50,7 @@ class Delta:
     sample: int
     text: str
     tokens: tuple[int, ...]
+    logprobs: tuple[float, ...] | None
+    accepted: int
+    drafted: int
     finish_reason: FinishReason | None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import zip_longest
 
@@ -91,11 +92,18 @@ class RequestStats(Counts):
 
     Attributes:
       prompt_tokens: length of the prompt.
+      reused_tokens: how many of them a kept row of another prompt had already.
+      queued_seconds: from the request's admission to the start of its prefill.
       prefill_seconds: of the request's prompt; its samples share one prefill.
+      first_token_seconds: from the request's admission to the end of the round that gave the first
+        token; 0 without one.
       seconds: from the start of the prefill to the last token.
     """
 
     prompt_tokens: int = 0
+    reused_tokens: int = 0
+    queued_seconds: float = 0.0
+    first_token_seconds: float = 0.0
     prefill_seconds: float = 0.0
     seconds: float = 0.0
 
@@ -109,10 +117,10 @@ class EngineStats(Counts):
     """Everything since the engine was loaded or its statistics were reset.
 
     Attributes:
-      requests, samples: finished or cancelled.
+      requests, samples: that ended, in whichever way.
       prefill_seconds, insert_seconds, round_seconds: time inside the executor, by phase.
       host_seconds: the rest of `seconds`: scheduling, stops, text.
-      seconds: time inside `generate` and `generate_stream`.
+      seconds: time in which the engine was at work on some request.
       compilations_after_warm_up: graphs that a request had to wait for.
     """
 
@@ -124,7 +132,13 @@ class EngineStats(Counts):
     seconds: float = 0.0
     compilations_after_warm_up: int = 0
 
-    def add_sample(self, sample: RequestStats) -> None:
+    def add_request(self, samples: Iterable[RequestStats]) -> None:
+        """Adds a request that has ended."""
+        self.requests += 1
+        for sample in samples:
+            self._add_sample(sample)
+
+    def _add_sample(self, sample: RequestStats) -> None:
         """Adds an answer's counts, but for runs: those are counted once for the whole batch."""
         self.samples += 1
         for name in ("tokens", "wasted", "drafted", "verified", "accepted", "router_stops"):
@@ -134,7 +148,7 @@ class EngineStats(Counts):
 
     @property
     def host_seconds(self) -> float:
-        """Time in the call but outside the executor."""
+        """Time at work, but outside the executor."""
         return self.seconds - self.prefill_seconds - self.insert_seconds - self.round_seconds
 
     def to_dict(self) -> JsonObject:

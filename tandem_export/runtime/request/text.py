@@ -30,13 +30,16 @@ class TextStream:
         self.text = ""
         self.stopped = False
 
-    def push(self, token: int) -> bool:
-        """Adds a token; True if the text now holds a stop string (it is cut before it)."""
+    def push(self, token: int, *, may_stop: bool = True) -> bool:
+        """Adds a token; returns whether it completes a stop string, before which the text is cut.
+
+        Unless `may_stop`, a stop string that it completes stays in the text.
+        """
         self._tokens.append(token)
         fresh = self._fresh()
         if not fresh or fresh.endswith(_BROKEN):
             return False
-        return self._append(fresh)
+        return self._append(fresh, may_stop=may_stop)
 
     def push_all(self, tokens: Sequence[int]) -> None:
         """Adds tokens at once, where nobody waits for stop strings or text between them."""
@@ -64,12 +67,12 @@ class TextStream:
         with native_errors("the answer's tokens cannot be decoded", RequestError):
             return self._tokenizer.decode(tokens, skip_special_tokens=True)
 
-    def _append(self, fresh: str) -> bool:
+    def _append(self, fresh: str, *, may_stop: bool = True) -> bool:
         start = max(0, len(self.text) - self._longest + 1)
         self.text += fresh
         self._context, self._read = self._read, len(self._tokens)
         found = [at for s in self._stop if (at := self.text.find(s, start)) >= 0]
-        if found:
+        if found and may_stop:
             self.text = self.text[: min(found)]
             self.stopped = True
         return self.stopped
@@ -79,3 +82,13 @@ class TextStream:
         longest = min(self._longest - 1, len(self.text))
         tails = range(longest, 0, -1)
         return next((n for n in tails if any(s.startswith(self.text[-n:]) for s in self._stop)), 0)
+
+
+def token_texts(stream: TextStream, tokens: Sequence[int]) -> list[str]:
+    """Returns what each token adds to `stream`'s text; a character comes with its last byte."""
+    texts = list[str]()
+    for token in tokens:
+        before = len(stream.text)
+        stream.push(token)
+        texts.append(stream.text[before:])
+    return texts

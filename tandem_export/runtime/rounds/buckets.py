@@ -8,6 +8,8 @@ gamma G.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tandem_export.bundle import Bundle, GraphRecord
 from tandem_export.contract import CacheName
 from tandem_export.errors import BundleError, ConfigError
@@ -34,21 +36,22 @@ def batches_of(bundle: Bundle) -> list[int]:
     return sorted(anchors)
 
 
-def limits_of(bundle: Bundle, batch: int, gamma: int | None = None) -> Limits:
-    """What the graphs of one batch bucket can do; `gamma` as in `load`.
+def limits_of(bundle: Bundle, batch: int | Sequence[int], gamma: int | None = None) -> Limits:
+    """What the graphs of one batch bucket, or of each of several, can do; `gamma` as in `load`.
 
     Raises:
       BundleError: the bundle has no graphs of this batch.
       ConfigError: `gamma` is less than 1.
     """
     anchors, model = _anchors(bundle), bundle.manifest.model
-    if batch not in anchors:
+    batches = [batch] if isinstance(batch, int) else sorted(batch)
+    if not set(batches) <= set(anchors):
         raise BundleError(f"`batch` must be from {sorted(anchors)}. Got: {batch}")
     _check_gamma(gamma)
-    gammas = _gammas(bundle, batch)
+    gammas = _common([_gammas(bundle, size) for size in batches])
     return Limits(
-        batch=batch,
-        cache=cache_of(anchors[batch]),
+        batch=batches[-1],
+        cache=min(cache_of(anchors[size]) for size in batches),
         vocab_size=model.vocab_size,
         gammas=gammas,
         gamma=_default_gamma(gammas["round"]) if gamma is None else gamma,
@@ -116,6 +119,14 @@ def _gammas(bundle: Bundle, batch: int) -> dict[RoundRole, tuple[int, ...]]:
     roles = {graph.role for graph in own}
     drafts = tuple(width - 1 for width in widths if width > 1 and "drafter_step" in roles)
     return {"round": (0, *drafts), "round_router": drafts if "router" in roles else ()}
+
+
+def _common(gammas: Sequence[dict[RoundRole, tuple[int, ...]]]) -> dict[RoundRole, tuple[int, ...]]:
+    """Returns the gammas that every batch bucket has."""
+    return {
+        role: tuple(g for g in gammas[0][role] if all(g in other[role] for other in gammas))
+        for role in _ROLES
+    }
 
 
 def _default_gamma(buckets: tuple[int, ...]) -> int:

@@ -26,7 +26,7 @@ from tandem_export.runtime.rounds.protocol import (
 
 def _log_probs(logits: np.ndarray, rows: RowInputs, slot: int) -> np.ndarray:
     return processed_log_probs(
-        logits,
+        rows.biased(slot, logits),
         temperature=float(rows.temperature[slot]),
         top_k=int(rows.top_k[slot]),
         top_p=float(rows.top_p[slot]),
@@ -51,6 +51,16 @@ class _Registers:
         """Makes a row stand where `registers` say."""
         self.position[slot], self.last[slot] = registers.position, registers.last
         self.previous[slot], self.budget[slot] = registers.previous, registers.budget
+
+    def in_order(self, order: Sequence[int | None]) -> _Registers:
+        """Returns the registers of rows that were moved; those of None are idle."""
+        moved = _Registers(len(order))
+        for slot, before in enumerate(order):
+            if before is not None:
+                moved.position[slot], moved.last[slot] = self.position[before], self.last[before]
+                moved.previous[slot] = self.previous[before]
+                moved.budget[slot] = self.budget[before]
+        return moved
 
     def advance(self, slot: int, tokens: Sequence[int]) -> None:
         """Moves a row past the tokens that it commits."""
@@ -89,8 +99,16 @@ class StepRounds:
 
     def insert(self, row: PrefilledRow, slot: int, registers: Registers) -> None:
         """See `Rounds.insert`."""
+        if len(self._registers.last) != self._executor.batch:
+            # It was resized for whole rounds, while no row was driven from here.
+            self._registers = _Registers(self._executor.batch)
         self._executor.insert(row, slot, registers)
         self._registers.set(slot, registers)
+
+    def resize(self, order: Sequence[int | None]) -> None:
+        """See `Rounds.resize`."""
+        self._executor.resize(order)
+        self._registers = self._registers.in_order(order)
 
     def release(self, slot: int) -> None:
         """See `Rounds.release`."""
@@ -138,6 +156,8 @@ class StepRounds:
         token = draft.tokens[:, step - 1] if step else state.last
         logits = self._executor.drafter_step(token[:, None], state.position + np.int32(step))
         draft.tokens[:, step] = np.argmax(logits, -1)
+        for slot, bias in rows.biases.items():
+            draft.tokens[slot, step] = np.argmax(logits[slot] + bias)
         for slot in np.flatnonzero((step < draft.limit) & (rows.temperature > 0)).tolist():
             log_q = _log_probs(logits[slot], rows, slot)
             index = int(state.position[slot]) + 1 + step
@@ -158,7 +178,8 @@ class StepRounds:
         drafts = draft.tokens[slot, : draft.limit[slot]].tolist()
         rule = AcceptanceRule(int(rows.rule[slot]))
         if rows.temperature[slot] == 0:
-            likeliest = np.argmax(logits[: len(drafts) + 1], -1).tolist()
+            block = rows.biased(slot, logits[: len(drafts) + 1])
+            likeliest = np.argmax(block, -1).tolist()
             return judge_greedy(rule, drafts, likeliest).tokens
         log_p = [_log_probs(row, rows, slot) for row in logits[: len(drafts) + 1]]
         position = int(self._registers.position[slot])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -86,7 +86,41 @@ class PrefilledRow:
     """A prompt in both models' caches; only the executor that made it knows what is inside.
 
     It stays usable until it is collected, for any number of inserts into slots of that executor.
+
+    Attributes:
+      nbytes: how much memory it holds.
     """
+
+    @property
+    def nbytes(self) -> int:
+        """How much memory it holds, where an executor can go on from it; else 0."""
+        return 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Begun:
+    """A row that another prompt begins with.
+
+    Attributes:
+      row: of a prompt that begins with the same tokens.
+      count: how many of them are the same, a multiple of the executor's `chunk`.
+    """
+
+    row: PrefilledRow
+    count: int
+
+
+# Runs a prompt chunk by chunk, and returns its row in the end.
+Prefilling = Generator[None, None, PrefilledRow]
+
+
+def finish(prefilling: Prefilling) -> PrefilledRow:
+    """Runs what is left of a prompt, and returns its row."""
+    while True:
+        try:
+            next(prefilling)
+        except StopIteration as end:
+            return end.value
 
 
 class Rounds(Protocol):
@@ -111,6 +145,10 @@ class Rounds(Protocol):
         """Makes `slot` idle; it may be idle already."""
         ...
 
+    def resize(self, order: Sequence[int | None]) -> None:
+        """Changes to a batch of `len(order)` slots; see `Steps.resize`."""
+        ...
+
 
 class Steps(Protocol):
     """Runs single steps with `batch` slots over caches of `cache` positions.
@@ -121,16 +159,32 @@ class Steps(Protocol):
     that it passed as soon as the call returns. Arrays that a step returns are valid until the next
     step of the same kind; who needs them longer copies them. A row's results do not depend on
     what is in other slots. One thread at a time may call it, not always the same one.
-
-    Attributes:
-      batch: slots B.
-      cache: positions S of a row's cache.
-      counters: what it counts about itself.
     """
 
-    batch: int
-    cache: int
-    counters: Counters
+    @property
+    def batch(self) -> int:
+        """Slots B now."""
+        ...
+
+    @property
+    def batches(self) -> tuple[int, ...]:
+        """What `resize` may change B to."""
+        ...
+
+    @property
+    def cache(self) -> int:
+        """Positions S of a row."""
+        ...
+
+    @property
+    def chunk(self) -> int | None:
+        """The width of a prompt's chunks but the last, if a prompt can begin with a row."""
+        ...
+
+    @property
+    def counters(self) -> Counters:
+        """What it counts about itself."""
+        ...
 
     @property
     def rounds(self) -> Rounds | None:
@@ -145,6 +199,17 @@ class Steps(Protocol):
         """Runs the prompt's tokens but the last through both models, from position 0.
 
         It changes no slot.
+        """
+        ...
+
+    def prefilling(self, tokens: Sequence[int], begun: Begun | None = None) -> Prefilling:
+        """Does what `prefill` does, and stops after each chunk of the prompt but the last.
+
+        With `begun` it leaves out the chunks that another prompt has run already: those that come
+        then are the same as without it, and so is the row, bit for bit.
+
+        Rounds, single steps and releases may come in between. Another prompt's prefill, or the
+        insert of its row, ends this one: it must not be gone on with.
         """
         ...
 
@@ -172,8 +237,16 @@ class Steps(Protocol):
         """Returns the predicted acceptance `[B]` float32 of drafter logits `[B, V]`."""
         ...
 
+    def resize(self, order: Sequence[int | None]) -> None:
+        """Changes to a batch of `len(order)` slots, one of `batches`.
+
+        Slot i is now what slot `order[i]` was, and idle where that is None. Rows go on as if they
+        had not been moved.
+        """
+        ...
+
     def close(self) -> None:
-        """Gives back what is held outside this process, such as the slots of a server.
+        """Gives back what it holds: weights, caches, and the slots of a server.
 
         It may be closed already. No other method may be called afterwards.
         """
@@ -183,6 +256,14 @@ class Steps(Protocol):
 # What running a chunk costs beside its tokens, in tokens of width: the weights are read once more.
 # Measured on XLA CPU with pairs of 5 M parameters: 24 to 28.
 _CHUNK_OVERHEAD = 24
+
+
+def chunks_after(
+    begun: Begun | None, count: int, widths: Sequence[int], cache: int
+) -> list[tuple[int, int]]:
+    """Returns the chunks of `prefill_chunks` that `begun` does not have."""
+    done = 0 if begun is None else begun.count // max(widths)
+    return list(prefill_chunks(count, widths, cache))[done:]
 
 
 def prefill_chunks(count: int, widths: Sequence[int], cache: int) -> Iterator[tuple[int, int]]:

@@ -58,17 +58,19 @@ def toy_engine(
     end: frozenset[int] = frozenset(),
     driver: str = "fused",
     independent: bool = False,
+    batches: Sequence[int] = (),
 ) -> tuple[Engine, ToyExecutor]:
     """Returns an engine over a toy pair, and its executor.
 
     Args:
       batch: slots.
+      batches: other numbers of them that the engine may change to.
       drafter: the primary with noise by default.
       end: tokens that end an answer.
       driver: `fused`, or `steps`.
       independent: the drafter keeps a cache of its own.
     """
-    executor = ToyExecutor(batch, PRIMARY, drafter, independent=independent)
+    executor = ToyExecutor(batch, PRIMARY, drafter, independent=independent, batches=batches)
     limits = Limits(
         batch=batch,
         cache=CACHE,

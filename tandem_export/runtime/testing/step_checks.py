@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from tandem_export.runtime.rounds.protocol import Begun, finish
 from tandem_export.runtime.testing.subject import (
     PROMPTS,
     Check,
@@ -217,11 +218,56 @@ def blocks_reach_the_caches_end(subject: Subject) -> None:
     _close(subject, got, subject.primary((*prompt[:-1], *row))[-width:], "the last places")
 
 
+def a_prompt_in_chunks_is_the_prompt(subject: Subject) -> None:
+    """With steps of the other row between the chunks; a prompt of two chunks, or more."""
+    executor = subject.idle()
+    put(executor, PROMPTS[1], 1)
+    prompt = tuple(1 + i % 9 for i in range(20))
+    chunks, between = executor.prefilling(prompt), 0
+    while True:
+        try:
+            next(chunks)
+        except StopIteration as end:
+            executor.insert(end.value, 0, start_of(prompt, 1))
+            break
+        between += 1
+        tokens = block([(1,), PROMPTS[1][-1:]], executor.batch)
+        executor.primary_block(tokens, starts([0, len(PROMPTS[1]) - 1], executor.batch))
+    assert between >= 1, "this prompt is longer than a chunk"
+    for slot, row in enumerate((prompt, PROMPTS[1])):
+        tokens = block([row[-1:] if s == slot else (1,) for s in range(2)], executor.batch)
+        at = starts([len(row) - 1 if s == slot else 0 for s in range(2)], executor.batch)
+        logits = executor.primary_block(tokens, at)[slot, 0]
+        _close(subject, logits, subject.primary(row)[-1], f"slot {slot}")
+
+
+def a_prompt_may_begin_with_another_ones_row(subject: Subject) -> None:
+    """The row is that of a fresh prefill, and the other one stays as it was."""
+    executor = subject.idle()
+    if executor.chunk is None:
+        return
+    prompt = tuple(1 + i % 9 for i in range(executor.chunk + 2))
+    other = (*prompt[: executor.chunk], 11, 8, 7)
+    row = executor.prefill(prompt)
+    assert row.nbytes > 0, "it holds memory"
+    begun = Begun(row=row, count=executor.chunk)
+    for slot, (tokens, made) in enumerate(
+        ((other, finish(executor.prefilling(other, begun))), (prompt, row))
+    ):
+        executor.insert(made, slot, start_of(tokens, 1))
+    at = starts([len(other) - 1, len(prompt) - 1], executor.batch)
+    logits = executor.primary_block(block([other[-1:], prompt[-1:]], executor.batch), at)
+    for slot, tokens in enumerate((other, prompt)):
+        _close(subject, logits[slot, 0], subject.primary(tokens)[-1], f"slot {slot}")
+
+
 CHECKS: tuple[Check, ...] = (
     blocks_give_the_primarys_logits,
     drafter_steps_give_the_drafters_logits,
     the_router_predicts_each_row_by_itself,
     prompts_of_any_length_are_prefilled,
+    a_prompt_in_chunks_is_the_prompt,
+    a_prompt_may_begin_with_another_ones_row,
     a_prefill_changes_no_slot,
     a_prefilled_row_serves_many_inserts,
     an_insert_replaces_whatever_stood_there,

@@ -8,6 +8,7 @@ changes the tokens that come out.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,16 +16,19 @@ import numpy as np
 
 from tandem_export.runtime import (
     AcceptanceRule,
+    Begun,
     Counters,
     PrefilledRow,
+    Prefilling,
     Registers,
     RoundKind,
     RoundResult,
     RowInputs,
+    chunks_after,
     draw,
+    finish,
     judge,
     log_softmax,
-    prefill_chunks,
     processed_log_probs,
 )
 
@@ -53,21 +57,42 @@ class ToyRow(PrefilledRow):
 
     tokens: np.ndarray
 
+    @property
+    def nbytes(self) -> int:
+        """See `PrefilledRow.nbytes`."""
+        return self.tokens.nbytes
+
 
 class ToyExecutor:
-    """Tandem: the primary's block overwrites the drafter's rows. Independent: it does not."""
+    """Tandem: the primary's block overwrites the drafter's rows. Independent: it does not.
+
+    Attributes:
+      prefills, chunks, calls: the prompts, widths of their chunks, and rounds so far.
+      pause: seconds that a round takes at least.
+      closed: whether it was closed.
+    """
 
     def __init__(
-        self, batch: int, primary: ToyModel, drafter: ToyModel, *, independent: bool = False
+        self,
+        batch: int,
+        primary: ToyModel,
+        drafter: ToyModel,
+        *,
+        independent: bool = False,
+        batches: Sequence[int] = (),
     ) -> None:
         self.independent = independent
-        self.batch, self.cache, self.counters = batch, CACHE, Counters()
+        self.batch, self.batches = batch, tuple(sorted({batch, *batches}))
+        self.cache, self.counters = CACHE, Counters()
+        self.chunk: int | None = max(WIDTHS)
         self.models = {"primary": primary, "drafter": drafter}
         self.caches = {name: np.full((batch, CACHE), POISON) for name in self.models}
         self.registers: list[Registers | None] = [None] * batch
         self.prefills: list[tuple[int, ...]] = []
         self.ready: set[str] = set()
         self.calls: list[RoundKind] = []
+        self.chunks: list[int] = []
+        self.pause, self.closed = 0.0, False
 
     @property
     def rounds(self) -> ToyExecutor:
@@ -92,12 +117,24 @@ class ToyExecutor:
 
     def prefill(self, tokens: Sequence[int]) -> ToyRow:
         """See `Steps.prefill`; a row of tokens."""
+        row = finish(self.prefilling(tokens))
+        assert isinstance(row, ToyRow)
+        return row
+
+    def prefilling(self, tokens: Sequence[int], begun: Begun | None = None) -> Prefilling:
+        """See `Steps.prefilling`."""
         self._use("prefill")
         self.prefills.append(tuple(tokens))
         row, count = np.full(CACHE, POISON), len(tokens) - 1
-        for start, width in prefill_chunks(count, WIDTHS, CACHE):
+        if begun is not None:
+            assert isinstance(begun.row, ToyRow)
+            row[: begun.count] = begun.row.tokens[: begun.count]
+        for number, (start, width) in enumerate(chunks_after(begun, count, WIDTHS, CACHE)):
+            if number:
+                yield
             own = tokens[start : min(start + width, count)]
             row[start : start + width] = [*own, *[0] * (width - len(own))]
+            self.chunks.append(width)
         return ToyRow(row)
 
     def insert(self, row: PrefilledRow, slot: int, registers: Registers) -> None:
@@ -111,6 +148,18 @@ class ToyExecutor:
     def release(self, slot: int) -> None:
         """See `Steps.release`."""
         self.registers[slot] = None
+
+    def resize(self, order: Sequence[int | None]) -> None:
+        """See `Steps.resize`."""
+        idle = np.full(CACHE, POISON)
+        for name, cache in self.caches.items():
+            self.caches[name] = np.stack([idle if at is None else cache[at] for at in order])
+        self.registers = [None if at is None else self.registers[at] for at in order]
+        self.batch = len(order)
+
+    def close(self) -> None:
+        """See `Steps.close`."""
+        self.closed = True
 
     def primary_block(self, tokens: np.ndarray, start: np.ndarray) -> np.ndarray:
         """See `Steps.primary_block`."""
@@ -127,9 +176,6 @@ class ToyExecutor:
         """See `Steps.router`: the probability of the most likely token."""
         self._use("router")
         return np.array([_likeliest(row) for row in logits], np.float32)
-
-    def close(self) -> None:
-        """See `Steps.close`; nothing is held."""
 
     def _block(self, slot: int, tokens: np.ndarray, start: int) -> np.ndarray:
         for name, cache in self.caches.items():
@@ -151,6 +197,7 @@ class ToyExecutor:
         """See `Rounds.round`, in plain Python, one row after the other."""
         self._use(str(kind))
         self.calls.append(kind)
+        time.sleep(self.pause)
         shape = (self.batch, kind.gamma + 1)
         result = RoundResult(
             tokens=np.full(shape, -1, np.int32),

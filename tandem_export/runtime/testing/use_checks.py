@@ -85,6 +85,23 @@ def a_released_slot_is_idle(subject: Subject) -> None:
         assert texts_of(after, 0) == expected_text(subject, _ROW)
 
 
+def rows_that_change_places_go_on(subject: Subject) -> None:
+    """Two rows in the middle of their rounds; a place that nobody moves to is idle."""
+    other, batch = Row(prompt=PROMPTS[2]), subject.executor.batch
+    for rounds in subject.drivers():
+        inputs = insert_all(subject, rounds, (_ROW, other))
+        before = [rounds.round(subject.kind, inputs)]
+        rounds.resize([1, 0, *[None] * (batch - 2)])
+        after = [rounds.round(subject.kind, inputs) for _ in range(other.budget)]
+        assert texts_of(before, 0) + texts_of(after, 1) == expected_text(subject, _ROW)
+        assert texts_of(before, 1) + texts_of(after, 0) == expected_text(subject, other)
+        insert_all(subject, rounds, (_ROW, other))
+        rounds.resize([None, 0, *[None] * (batch - 2)])
+        after = [rounds.round(subject.kind, inputs) for _ in range(other.budget)]
+        assert texts_of(after, 0) == [], "nobody moved there"
+        assert texts_of(after, 1) == expected_text(subject, _ROW)
+
+
 def other_threads_may_call_it(subject: Subject) -> None:
     """One at a time: a thread prefills, another inserts, each round has a thread of its own."""
     for rounds in subject.drivers():
@@ -148,6 +165,7 @@ CHECKS: tuple[Check, ...] = (
     nothing_compiles_after_warm_up,
     a_warm_up_disturbs_no_row,
     a_released_slot_is_idle,
+    rows_that_change_places_go_on,
     other_threads_may_call_it,
     after_an_error_slots_are_released_and_used_again,
     it_can_be_closed,

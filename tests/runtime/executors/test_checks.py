@@ -10,7 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tandem_export.runtime import PrefilledRow, Registers, RoundKind, RoundResult, RowInputs
+from tandem_export.runtime import (
+    Begun,
+    PrefilledRow,
+    Prefilling,
+    Registers,
+    RoundKind,
+    RoundResult,
+    RowInputs,
+)
 from tandem_export.runtime.testing import (
     CACHE,
     CHECKS,
@@ -42,6 +50,27 @@ class LosesTheEndOfLongPrompts(ToyExecutor):
         row = super().prefill(tokens)
         if len(tokens) > CACHE - 4:
             row.tokens[len(tokens) - 2] = 0
+        return row
+
+
+class PrefillsInARowOfRounds(ToyExecutor):
+    def prefilling(self, tokens: Sequence[int], begun: Begun | None = None) -> Prefilling:
+        chunks = super().prefilling(tokens, begun)
+        while True:
+            try:
+                next(chunks)
+            except StopIteration as end:
+                return end.value
+            yield
+            self.caches["primary"][1] = 0
+
+
+class ChangesTheRowItBeginsWith(ToyExecutor):
+    def prefilling(self, tokens: Sequence[int], begun: Begun | None = None) -> Prefilling:
+        row = yield from super().prefilling(tokens, begun)
+        if begun is not None:
+            assert isinstance(begun.row, ToyRow) and isinstance(row, ToyRow)
+            begun.row.tokens[:] = row.tokens
         return row
 
 
@@ -214,6 +243,11 @@ class ReleasesOnce(ToyExecutor):
         super().release(slot)
 
 
+class MovesNobody(ToyExecutor):
+    def resize(self, order: Sequence[int | None]) -> None:
+        """Stays as it is."""
+
+
 class OneThread(ToyExecutor):
     thread = get_ident()
 
@@ -253,6 +287,8 @@ BROKEN: list[tuple[str, Callable[..., ToyExecutor]]] = [
     ("drafter_steps_give_the_drafters_logits", PrimaryAsDrafter),
     ("the_router_predicts_each_row_by_itself", RouterOfOneRow),
     ("prompts_of_any_length_are_prefilled", LosesTheEndOfLongPrompts),
+    ("a_prompt_in_chunks_is_the_prompt", PrefillsInARowOfRounds),
+    ("a_prompt_may_begin_with_another_ones_row", ChangesTheRowItBeginsWith),
     ("a_prefill_changes_no_slot", PrefillsInSlot1),
     ("a_prefilled_row_serves_many_inserts", OnePrefilledRow),
     ("an_insert_replaces_whatever_stood_there", InsertsIntoFreshSlotsOnly),
@@ -276,6 +312,7 @@ BROKEN: list[tuple[str, Callable[..., ToyExecutor]]] = [
     ("nothing_compiles_after_warm_up", WarmsNothingUp),
     ("a_warm_up_disturbs_no_row", WarmsUpOverTheRows),
     ("a_released_slot_is_idle", ReleasesOnce),
+    ("rows_that_change_places_go_on", MovesNobody),
     ("other_threads_may_call_it", OneThread),
     ("after_an_error_slots_are_released_and_used_again", DiesOfErrors),
     ("after_an_error_slots_are_released_and_used_again", TakesAnyRow),

@@ -22,7 +22,7 @@ def test_a_total_adds_places_of_different_lengths() -> None:
     for drafted, accepted in ((1, 1), (3, 0)):
         own = RequestStats(tokens=accepted + 1, rounds=1)
         own.add_draft(drafted, accepted, verified=True, stopped=False)
-        total.add_sample(own)
+        total.add_request([own])
     assert (total.drafted_at, total.accepted_at) == ([2, 1, 1], [1, 0, 0])
     assert (total.tokens, total.rounds, total.samples) == (3, 2, 2)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -58,6 +58,12 @@ class HostCache:
             raise RequestError(f"{rule} in a cache of {self.length}. Got: {start.tolist()}")
         for b, at in enumerate(start.tolist()):
             self._whole[:, :, b, :, at : at + width] = rows[:, :, b]
+
+    def take(self, other: HostCache, order: Sequence[int | None]) -> None:
+        """Copies row `order[i]` of another batch's cache to row i; None leaves a row as it is."""
+        for row, at in enumerate(order):
+            if at is not None:
+                self._whole[:, :, row] = other._whole[:, :, at]
 
     def copy_rows(self, count: int) -> np.ndarray:
         """A copy of the first `count` places of row 0, `[L, 2, K, count, H]`."""

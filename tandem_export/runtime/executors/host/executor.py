@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,11 +17,14 @@ from tandem_export.runtime.executors.host.cache import HostCache, make_caches
 from tandem_export.runtime.executors.room import check_room
 from tandem_export.runtime.rounds.buckets import cache_of, round_graphs
 from tandem_export.runtime.rounds.protocol import (
+    Begun,
     Counters,
     PrefilledRow,
+    Prefilling,
     Registers,
     RoundKind,
-    prefill_chunks,
+    chunks_after,
+    finish,
 )
 
 Arrays = dict[str, np.ndarray]
@@ -49,6 +53,11 @@ class _Row(PrefilledRow):
 
     rows: dict[ModelName, np.ndarray]
 
+    @property
+    def nbytes(self) -> int:
+        """See `PrefilledRow.nbytes`."""
+        return sum(rows.nbytes for rows in self.rows.values())
+
 
 class HostExecutor:
     """Prefill and single steps; the engine puts rounds together from them.
@@ -57,22 +66,32 @@ class HostExecutor:
     nothing of a cache's size moves.
     """
 
-    def __init__(self, bundle: Bundle, backend: Backend, *, batch: int) -> None:
-        """Allocates the caches; loads no graph yet.
+    def __init__(
+        self, bundle: Bundle, backend: Backend, *, batch: int, batches: Sequence[int] = ()
+    ) -> None:
+        """Allocates the caches of `batch` slots; loads no graph yet.
+
+        Args:
+          bundle: with graphs of the `rows` contract.
+          backend: runs them.
+          batch: slots to begin with.
+          batches: further ones that `resize` may change to; their caches are made when it does.
 
         Raises:
           BundleError: the bundle has no `primary_block` of this batch and width 1.
         """
         self.batch, self.counters = batch, Counters()
-        self._bundle, self._backend = bundle, backend
+        self.batches = tuple(sorted({batch, *batches}))
+        self._bundle = bundle
+        self._backend: Backend | None = backend
         self._file = MappedFile(bundle.weights())
         block = bundle.find("primary_block", batch=batch, width=1)
         self.cache = cache_of(block)
         check_room(block.name, block.state)
         graphs = bundle.manifest.graphs
         self._prefills = {g.width: g for g in graphs if g.role == "prefill" and g.width}
-        own = [g for g in graphs if g.batch == batch and g.role != "prefill"]
-        self._caches = make_caches(own, batch, self.cache)
+        self._caches_of: dict[int, dict[ModelName, HostCache]] = {}
+        self.chunk = max(self._prefills)
         self._scratch = make_caches(self._prefills.values(), 1, self.cache)
         self._steps: dict[str, _Step] = {}
 
@@ -86,10 +105,23 @@ class HostExecutor:
         before = self.counters.compilations
         for graph in self._prefills.values():
             self._load(graph, self._scratch)
-        for kind in kinds:
-            for graph in round_graphs(self._bundle, self.batch, kind, steps=True):
-                self._load(graph, self._caches)
+        for batch in self.batches:
+            for kind in kinds:
+                for graph in round_graphs(self._bundle, batch, kind, steps=True):
+                    self._load(graph, self._batch_caches(batch))
         self.counters.warm += self.counters.compilations - before
+
+    @property
+    def _caches(self) -> dict[ModelName, HostCache]:
+        return self._batch_caches(self.batch)
+
+    def _batch_caches(self, batch: int) -> dict[ModelName, HostCache]:
+        """Returns the caches of a batch; graphs are bound to them, so they stay."""
+        if batch not in self._caches_of:
+            graphs = self._bundle.manifest.graphs
+            own = [g for g in graphs if g.batch == batch and g.role != "prefill"]
+            self._caches_of[batch] = make_caches(own, batch, self.cache)
+        return self._caches_of[batch]
 
     def _find(self, role: str, *, width: int | None = None) -> GraphRecord:
         return self._bundle.find(role, batch=self.batch, width=width)
@@ -111,6 +143,7 @@ class HostExecutor:
                 arrays |= views
         for spec in (*graph.inputs, *graph.outputs):
             arrays.setdefault(spec.name, np.zeros(spec.shape, spec.dtype))
+        assert self._backend is not None, "it is closed"
         return _Step(run=self._backend.load(graph, arrays), arrays=arrays, rows=tuple(rows))
 
     def _call(self, step: _Step, **inputs: np.ndarray) -> Arrays:
@@ -121,11 +154,22 @@ class HostExecutor:
             cache.write(rows, step.arrays["start"])
         return step.arrays
 
-    def prefill(self, tokens: Sequence[int]) -> _Row:
+    def prefill(self, tokens: Sequence[int]) -> PrefilledRow:
         """See `Steps.prefill`; the prefix is a copy of the rows that the prompt fills."""
+        return finish(self.prefilling(tokens))
+
+    def prefilling(self, tokens: Sequence[int], begun: Begun | None = None) -> Prefilling:
+        """See `Steps.prefilling`; all prompts use one scratch row, one after another."""
         self._file.check()
+        if begun is not None:
+            assert isinstance(begun.row, _Row), "a row of another executor"
+            for model, rows in begun.row.rows.items():
+                self._scratch[model].put_rows(0, rows[:, :, :, : begun.count])
         count = len(tokens) - 1
-        for at, width in prefill_chunks(count, tuple(self._prefills), self.cache):
+        chunks = chunks_after(begun, count, tuple(self._prefills), self.cache)
+        for number, (at, width) in enumerate(chunks):
+            if number:
+                yield
             own = tokens[at : min(at + width, count)]
             block = np.zeros((1, width), np.int32)
             block[0, : len(own)] = own
@@ -143,6 +187,21 @@ class HostExecutor:
     def release(self, slot: int) -> None:
         """See `Rounds.release`; an idle row is like any other."""
 
+    def resize(self, order: Sequence[int | None]) -> None:
+        """See `Steps.resize`; the rows are copied into the caches of the other batch."""
+        before, self.batch = self._caches, len(order)
+        if before is self._caches:
+            before = copy.deepcopy(before)
+        for model, cache in self._caches.items():
+            cache.take(before[model], order)
+
+    def close(self) -> None:
+        """See `Steps.close`: sessions, caches and the mapped weights go."""
+        self._steps.clear()
+        self._caches_of.clear()
+        self._scratch.clear()
+        self._backend = None
+
     def primary_block(self, tokens: np.ndarray, start: np.ndarray) -> np.ndarray:
         """See `Steps.primary_block`; the result holds until the next call of this width."""
         step = self._load(self._find("primary_block", width=tokens.shape[1]), self._caches)
@@ -157,9 +216,6 @@ class HostExecutor:
         """See `Steps.router`; the result holds until the next call."""
         step = self._load(self._find("router"), {})
         return self._call(step, logits=logits)["acceptance"]
-
-    def close(self) -> None:
-        """See `Steps.close`; all that it holds is in this process."""
 
 
 def thread_count(threads: int | None) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import ml_dtypes
 import numpy as np
@@ -18,13 +18,19 @@ _FOLDED, _LARGEST_FOLDED = "optimization.constant_folding_max_output_size_in_byt
 
 
 def onnxruntime_executor(
-    bundle: Bundle, *, batch: int, threads: int | None = None, mapped: bool = False
+    bundle: Bundle,
+    *,
+    batch: int,
+    batches: Sequence[int] = (),
+    threads: int | None = None,
+    mapped: bool = False,
 ) -> HostExecutor:
     """An executor over the bundle's ONNX graphs.
 
     Args:
       bundle: with ONNX graphs.
       batch: one of its batch buckets.
+      batches: further ones that the rows may be moved to.
       threads: None is all cores of the process.
       mapped: see `packs_weights`.
 
@@ -33,7 +39,7 @@ def onnxruntime_executor(
       ConfigError: `threads` is less than one.
     """
     backend = OnnxRuntime(bundle, threads=thread_count(threads), mapped=mapped)
-    return HostExecutor(bundle, backend, batch=batch)
+    return HostExecutor(bundle, backend, batch=batch, batches=batches)
 
 
 class OnnxRuntime:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import ml_dtypes
 import numpy as np
@@ -29,6 +29,7 @@ def openvino_executor(
     bundle: Bundle,
     *,
     batch: int,
+    batches: Sequence[int] = (),
     precision: str = "float32",
     threads: int | None = None,
     mapped: bool = False,
@@ -38,6 +39,7 @@ def openvino_executor(
     Args:
       bundle: with ONNX graphs.
       batch: one of its batch buckets.
+      batches: further ones that the rows may be moved to.
       precision: what matrix products are computed in; parity is claimed for `float32`.
       threads: None is all cores of the process.
       mapped: see `packs_weights`.
@@ -48,7 +50,7 @@ def openvino_executor(
     """
     count = thread_count(threads)
     backend = OpenVino(bundle, precision=precision, threads=count, mapped=mapped)
-    return HostExecutor(bundle, backend, batch=batch)
+    return HostExecutor(bundle, backend, batch=batch, batches=batches)
 
 
 class OpenVino:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -17,11 +17,14 @@ from tandem_export.runtime.executors.served.slots import Held, Slots
 from tandem_export.runtime.rounds.buckets import cache_of, round_graphs
 from tandem_export.runtime.rounds.inputs import RowInputs
 from tandem_export.runtime.rounds.protocol import (
+    Begun,
     Counters,
     PrefilledRow,
+    Prefilling,
     Registers,
     RoundKind,
     RoundResult,
+    finish,
     prefill_chunks,
 )
 from tandem_export.serving import Interrupted, Model, NotHeld, warmup_inputs
@@ -44,8 +47,16 @@ class SessionExecutor:
       replays: how often that happened.
     """
 
-    def __init__(self, bundle: Bundle, *, batch: int, model: Model) -> None:
+    def __init__(
+        self, bundle: Bundle, *, batch: int, model: Model, batches: Sequence[int] = ()
+    ) -> None:
         """Compiles and claims nothing yet.
+
+        Args:
+          bundle: with a SavedModel.
+          batch: slots to begin with.
+          model: runs it.
+          batches: further ones that `resize` may change to; slots for the largest are claimed.
 
         Raises:
           BundleError: the bundle has no SavedModel, or none with this batch.
@@ -55,12 +66,16 @@ class SessionExecutor:
         facts = bundle.savedmodel
         check_served(model, facts.signatures, self._bundle.manifest.graphs)
         self.batch, self.counters, self.replays = batch, Counters(), 0
-        self._model, self._slots = model, Slots(model, batch)
+        self.batches = tuple(sorted({batch, *batches}))
+        self._model, self._slots = model, Slots(model, max(self.batches))
+        # Where each row lies among the slots that are held; rows are moved by this list alone.
+        self._places = list(range(max(self.batches)))
         self._scratch = facts.slots
         insert = self._bundle.find("insert", batch=batch)
         self.cache = cache_of(insert)
         graphs = self._bundle.manifest.graphs
         self._widths = tuple(sorted(g.width for g in graphs if g.role == "prefill" and g.width))
+        self.chunk = None
         self._rows: list[Row | None] = [None] * batch
         self._staged: Prompt | None = None
         self._called: set[str] = set()
@@ -79,8 +94,9 @@ class SessionExecutor:
         """See `Steps.warm_up`; runs each signature once on the scratch slot."""
         names = ["insert", *(graph_name("prefill", 1, width=width) for width in self._widths)]
         for kind in kinds:
-            graphs = round_graphs(self._bundle, self.batch, kind, steps=steps)
-            names += [graph.name for graph in graphs]
+            for batch in self.batches:
+                graphs = round_graphs(self._bundle, batch, kind, steps=steps)
+                names += [graph.name for graph in graphs]
         before = self.counters.compilations
         for name in dict.fromkeys(names):
             if name not in self._called:
@@ -90,10 +106,30 @@ class SessionExecutor:
     def _name(self, role: str, *, gamma: int | None = None, width: int | None = None) -> str:
         return self._bundle.find(role, batch=self.batch, gamma=gamma, width=width).name
 
-    def prefill(self, tokens: Sequence[int]) -> Prompt:
+    def prefill(self, tokens: Sequence[int]) -> PrefilledRow:
         """See `Steps.prefill`."""
+        return finish(self.prefilling(tokens))
+
+    def prefilling(self, tokens: Sequence[int], begun: Begun | None = None) -> Prefilling:
+        """See `Steps.prefilling`; all prompts use the staging slot, one after another."""
+        assert begun is None, "a row stays in the model, and no prompt can begin with it"
         prefix = Prompt(tuple(tokens[:-1]))
-        self._recovering(lambda held: self._stage(held, prefix))
+        chunks = list(prefill_chunks(len(prefix.tokens), self._widths, self.cache))
+        self._staged, replays, done = None, self.replays, 0
+        for end in range(1, len(chunks) + 1):
+            if end > 1:
+                yield
+
+            def run(held: Held, end: int = end) -> None:
+                nonlocal replays, done
+                if self.replays != replays:  # the slot that held the chunks before is lost
+                    replays, done = self.replays, 0
+                self._run_chunks(held, prefix, chunks[done:end])
+
+            self._recovering(run)
+            done = end
+        self._recovering(lambda held: None)
+        self._staged = prefix if self.replays == replays else None
         return prefix
 
     def insert(self, row: PrefilledRow, slot: int, registers: Registers) -> None:
@@ -104,11 +140,19 @@ class SessionExecutor:
         def put(held: Held) -> None:
             if self._staged is not prefix:  # replaced by a later prompt, or lost
                 self._stage(held, prefix)
-            self._put(held, held.rows[slot], registers)
+            self._put(held, held.rows[self._places[slot]], registers)
 
         self._rows[slot] = None
         self._recovering(put)
         self._rows[slot] = Row(prefix, registers)
+
+    def resize(self, order: Sequence[int | None]) -> None:
+        """See `Steps.resize`; the rows stay where they are, and calls name more or fewer."""
+        kept = [self._places[at] for at in order if at is not None]
+        unused = iter([place for place in self._places if place not in kept])
+        rows = [None if at is None else self._rows[at] for at in order]
+        used = [next(unused) if at is None else self._places[at] for at in order]
+        self._places, self._rows, self.batch = [*used, *unused], rows, len(order)
 
     def release(self, slot: int) -> None:
         """See `Rounds.release`; from now on the row's place runs on the scratch slot."""
@@ -153,8 +197,10 @@ class SessionExecutor:
         self, held: Held, name: str, inputs: Mapping[str, np.ndarray]
     ) -> dict[str, np.ndarray]:
         """A call over all rows; those without a request run on the scratch slot."""
-        pairs = zip(held.rows, self._rows, strict=True)
-        slots = [self._scratch if row is None else slot for slot, row in pairs]
+        slots = [
+            self._scratch if row is None else held.rows[place]
+            for place, row in zip(self._places, self._rows, strict=False)
+        ]
         return self._session(held, name, slots, inputs)
 
     def _session(
@@ -206,14 +252,18 @@ class SessionExecutor:
                 continue
             self._stage(held, row.prefix)
             self._stage_answer(held, row)
-            self._put(held, held.rows[slot], row.now)
+            self._put(held, held.rows[self._places[slot]], row.now)
             self._staged = None  # the staging slot holds more than the prompt
 
     def _stage(self, held: Held, prefix: Prompt) -> None:
         """Prefills the staging slot with the prompt."""
-        for at, width in prefill_chunks(len(prefix.tokens), self._widths, self.cache):
-            self._chunk(held, graph_name("prefill", 1, width=width), prefix.tokens, at, width)
+        chunks = prefill_chunks(len(prefix.tokens), self._widths, self.cache)
+        self._run_chunks(held, prefix, chunks)
         self._staged = prefix
+
+    def _run_chunks(self, held: Held, prefix: Prompt, chunks: Iterable[tuple[int, int]]) -> None:
+        for at, width in chunks:
+            self._chunk(held, graph_name("prefill", 1, width=width), prefix.tokens, at, width)
 
     def _stage_answer(self, held: Held, row: Row) -> None:
         history, begin = row.history, len(row.prefix.tokens)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from tandem_export.bundle import Bundle
@@ -10,7 +11,11 @@ from tandem_export.serving import LocalModel
 
 
 def tensorflow_executor(
-    bundle: Bundle, *, batch: int, compilation_cache: str | Path | None = None
+    bundle: Bundle,
+    *,
+    batch: int,
+    batches: Sequence[int] = (),
+    compilation_cache: str | Path | None = None,
 ) -> SessionExecutor:
     """Loads the bundle's SavedModel.
 
@@ -22,4 +27,4 @@ def tensorflow_executor(
     own = bundle.in_form("savedmodel")
     model = LocalModel(own.savedmodel_path(), compilation_cache=compilation_cache)
     model.assign(own.replaced)
-    return SessionExecutor(bundle, batch=batch, model=model)
+    return SessionExecutor(bundle, batch=batch, batches=batches, model=model)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tandem_export.bundle import Bundle
 from tandem_export.errors import ConfigError
 from tandem_export.runtime.executors.served.executor import SessionExecutor
@@ -9,7 +11,12 @@ from tandem_export.serving import ClientOptions, connect
 
 
 def tf_serving_executor(
-    bundle: Bundle, *, batch: int, server: str, options: ClientOptions | None = None
+    bundle: Bundle,
+    *,
+    batch: int,
+    server: str,
+    batches: Sequence[int] = (),
+    options: ClientOptions | None = None,
 ) -> SessionExecutor:
     """Connects to the server at the address `server`; see `tandem_export.serving.connect`.
 
@@ -23,4 +30,4 @@ def tf_serving_executor(
         raise ConfigError(f"{rule}. Got: {len(bundle.replaced)} tensors to replace")
     name = bundle.in_form("savedmodel").savedmodel.model
     client = connect(server, model=name, options=options)
-    return SessionExecutor(bundle, batch=batch, model=client)
+    return SessionExecutor(bundle, batch=batch, batches=batches, model=client)

@@ -136,14 +136,23 @@ def test_a_restart_in_the_middle_loses_nothing(tf_engine, server, sampling) -> N
         batch=2,
         model=connect(server.grpc_address, model="tandem"),
     )
-    engine, rounds = Engine(executor, limits_of(every_role().in_form("savedmodel"), 2)), []
+    engine = Engine(executor, limits_of(every_role().in_form("savedmodel"), 2))
 
-    def restart(delta) -> None:
-        rounds.append(delta)
-        if len(rounds) in (3, 9):
-            server.load(model_folder(every_role()))
+    class Restarting:
+        """Restarts the server between two rounds, twice."""
 
-    got = engine.generate(PROMPTS, params, on_delta=restart)
+        rounds = 0
+
+        def on_round(self, seen) -> None:
+            self.rounds += 1
+            if self.rounds in (2, 5):
+                server.load(model_folder(every_role()))
+
+        def on_answer(self, seen) -> None:
+            """Answers are compared below."""
+
+    engine.observe(Restarting())
+    got = engine.generate(PROMPTS, params)
     assert executor.replays == 2
     assert [r.tokens for r in got] == [r.tokens for r in want]
     assert [r.logprobs for r in got] == [r.logprobs for r in want]
