@@ -84,13 +84,16 @@ def serve(
     """
     with needs("server"):
         import uvicorn
+        from uvicorn.config import LOGGING_CONFIG
 
         from tandem_export.server import ServerOptions, create_app
     from tandem_export.bundle import open_bundle
     from tandem_export.runtime import batches_of, load
 
-    spec = pick_executor(bundle, executor)
-    opened = open_bundle(bundle, verify_hashes=False, allow_expired=allow_expired)
+    spec = pick_executor(bundle, executor, verify_key)
+    opened = open_bundle(
+        bundle, verify_hashes=False, allow_expired=allow_expired, verify_key=verify_key
+    )
     slots = batches_of(opened.in_form(spec.form)) if batch is None else batch
     with waiting(f"loading {bundle} and compiling its graphs", quiet=as_json):
         engine = load(
@@ -114,7 +117,7 @@ def serve(
         deadline=deadline,
     )
     # stdout is for --json alone.
-    logging = copy.deepcopy(uvicorn.config.LOGGING_CONFIG)
+    logging = copy.deepcopy(LOGGING_CONFIG)
     logging["handlers"]["access"]["stream"] = "ext://sys.stderr"
     config = uvicorn.Config(
         create_app(engine, options),
