@@ -129,7 +129,9 @@ class Bundle:
         """
         facts = self.manifest.targets.savedmodel
         if facts is None:
-            raise BundleError("the bundle has no SavedModel. Build it with that format too.")
+            have = sorted(self.manifest.not_after)
+            rule = f"the manifest of {self.path} must state its SavedModel"
+            raise BundleError(f"{rule}. Got: parts {have}. Build it with the format `savedmodel`.")
         return facts
 
     def savedmodel_path(self) -> Path:

@@ -292,3 +292,10 @@ def test_reading_a_bundle_loads_no_engine():
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     loaded = {name.partition(".")[0] for name in done.stdout.split()}
     assert not loaded & {"jax", "jaxlib", "flax", "orbax", "optax"}
+
+
+def test_a_bundle_without_a_savedmodel_says_so(tmp_path):
+    bundle = open_bundle(sample.write(tmp_path / "b"))
+    text = r"must state its SavedModel\. Got: parts \['jax_export', 'stablehlo'\]\. Build it with"
+    with pytest.raises(BundleError, match=text):
+        _ = bundle.savedmodel
