@@ -135,7 +135,7 @@ class Engine:
         *,
         should_cancel: ShouldCancel | None = None,
     ) -> Iterator[Delta]:
-        """As `generate`, but yields what each round added; closing the iterator ends all."""
+        """Generates like `generate`, and yields what each round adds; closing it ends all."""
         samples = self._admit(prompts, params, stream=True)
         return self._stream(samples, should_cancel)
 
@@ -158,16 +158,19 @@ class Engine:
         stream: bool,
     ) -> list[Sample]:
         self._check_process()
-        whole = [prompts] if isinstance(prompts, str) else list(prompts)
+        prompt_list = [prompts] if isinstance(prompts, str) else list(prompts)
         one = SamplingParams() if params is None else params
-        each = [one] * len(whole) if isinstance(one, SamplingParams) else list(one)
-        if len(each) != len(whole):
+        each = [one] * len(prompt_list) if isinstance(one, SamplingParams) else list(one)
+        if len(each) != len(prompt_list):
             raise RequestError(
-                f"`params` must be one for all prompts, or one for each of {len(whole)}. "
+                f"`params` must be one for all prompts, or one for each of {len(prompt_list)}. "
                 f"Got: {len(each)}"
             )
-        pairs = enumerate(zip(whole, each, strict=True))
-        jobs = [admit(i, self._encode(i, text), own, self.limits) for i, (text, own) in pairs]
+        pairs = enumerate(zip(prompt_list, each, strict=True))
+        jobs = [
+            admit(i, self._encode(i, text), row_params, self.limits)
+            for i, (text, row_params) in pairs
+        ]
         return [
             Sample(job, n, self.tokenizer, stream=stream)
             for job in jobs
@@ -189,7 +192,7 @@ class Engine:
     def _run(
         self, samples: list[Sample], should_cancel: ShouldCancel | None
     ) -> Generator[Sample, None, None]:
-        """`_serve`, held back from signals; between its steps, which is the caller's time, not."""
+        """Serves with signals held back, except between its steps: that time is the caller's."""
         steps = self._serve(samples, should_cancel)
         try:
             while True:

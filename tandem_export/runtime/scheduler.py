@@ -54,8 +54,8 @@ class Scheduler:
         if self._should_cancel is None:
             return []
         running = [sample for sample in self._slots if sample is not None]
-        asked = {sample.job.index for sample in (*running, *waiting)}
-        gone = {index for index in asked if self._should_cancel(index)}
+        requests = {sample.job.index for sample in (*running, *waiting)}
+        gone = {index for index in requests if self._should_cancel(index)}
         cancelled = [sample for sample in (*running, *waiting) if sample.job.index in gone]
         for sample in cancelled:
             sample.finish("cancelled")

@@ -44,21 +44,25 @@ def bench(
       ConfigError: a batch or gamma that is no bucket, or a `baseline` with another vocabulary.
       RequestError: prompts that it cannot serve.
     """
-    asked = options or BenchOptions()
-    bundle = open_bundle(path, allow_expired=asked.allow_expired)
-    bundle = bundle.in_form(asked.spec.form)
-    other = None if baseline is None else _open_baseline(baseline, bundle, asked)
+    chosen_options = options or BenchOptions()
+    bundle = open_bundle(path, allow_expired=chosen_options.allow_expired)
+    bundle = bundle.in_form(chosen_options.spec.form)
+    other = None if baseline is None else _open_baseline(baseline, bundle, chosen_options)
     bundles = {"own": bundle} | ({} if other is None else {"baseline": other})
     tables, ids = [], []
-    for batch in _batches(bundle, asked):
-        engines = {side: _engine(of, batch, asked) for side, of in bundles.items()}
-        ids = _encode(bundle, engines["own"], prompts, asked)
-        tables.append(_alternate(bundles, engines, ids, asked, progress))
-    startup = measure_startup(path, ids[0], executor=asked.spec) if asked.startup else None
+    for batch in _batches(bundle, chosen_options):
+        engines = {side: _engine(of, batch, chosen_options) for side, of in bundles.items()}
+        ids = _encode(bundle, engines["own"], prompts, chosen_options)
+        tables.append(_alternate(bundles, engines, ids, chosen_options, progress))
+    startup = (
+        measure_startup(path, ids[0], executor=chosen_options.spec)
+        if chosen_options.startup
+        else None
+    )
     return Comparison(
         bundle=bundle.manifest.name,
         baseline=None if other is None else other.manifest.name,
-        options=_plain(asked),
+        options=_plain(chosen_options),
         tables=tuple(tables),
         startup=startup,
     )
@@ -73,9 +77,9 @@ def _plain(options: BenchOptions) -> JsonObject:
 def _open_baseline(path: str | Path, bundle: Bundle, options: BenchOptions) -> Bundle:
     other = open_bundle(path, allow_expired=options.allow_expired)
     other = other.in_form(options.spec.form)
-    size, own = other.manifest.model.vocab_size, bundle.manifest.model.vocab_size
-    if size != own:
-        raise ConfigError(f"`baseline` must have the bundle's vocabulary, {own}. Got: {size}")
+    size, expected = other.manifest.model.vocab_size, bundle.manifest.model.vocab_size
+    if size != expected:
+        raise ConfigError(f"`baseline` must have the bundle's vocabulary, {expected}. Got: {size}")
     return other
 
 
@@ -134,7 +138,7 @@ def _side(candidate: Candidate) -> str:
 def _empty_call(
     bundle: Bundle, limits: Limits, candidate: Candidate, options: BenchOptions
 ) -> Callable[[], float] | None:
-    """Of one fused round; only jax's calls can be measured apart from their graphs."""
+    """Returns a call of one fused round; only jax's are measured without their graphs."""
     if options.spec.engine != "jax":
         return None
     from tandem_export.measure.speed.calls import empty_call

@@ -54,13 +54,13 @@ def _zeros(specs: Sequence[TensorSpec]) -> Arrays:
 
 
 def compiler_options(bundle: Bundle, graph: str, platform: str) -> dict[str, str | bool]:
-    """What `compile` gave to the compiler for `graph` on `platform`; nothing if it never ran."""
+    """Returns the options that `compile` found for `graph` on `platform`; empty if it never ran."""
     by_platform = bundle.manifest.tuning.compiler_options
     return dict(by_platform.get(platform, {}).get(graph, {}))
 
 
 def _compile(lowered: Lowered, name: str, options: dict[str, str | bool]) -> Compiled:
-    """Compiled with `options`, or with a warning without: compilers drop options, bundles stay."""
+    """Compiles with `options`, or with a warning without: compilers drop options, bundles stay."""
     try:
         return _compile_apart(lowered, options)
     except jax.errors.JaxRuntimeError as error:  # pyright: ignore[reportUnknownVariableType]
@@ -85,7 +85,7 @@ def _compile_apart(lowered: Lowered, options: dict[str, str | bool]) -> Compiled
 
 
 def read_export(bundle: Bundle, graph: GraphRecord) -> tuple[export.Exported, tuple[Any, ...]]:
-    """A graph and the shapes of its arguments: params, state, inputs.
+    """Returns a graph and the shapes of its arguments: params, state, inputs.
 
     Raises:
       BundleError: it was not built for this platform, does what its role may not do, cannot be
@@ -161,7 +161,7 @@ class JaxExecutor:
         self._uploaded: tuple[RowInputs, str, Arrays] | None = None
 
     def _place_weights(self) -> Arrays:
-        """The tensors that graphs of this batch use."""
+        """Returns the tensors that graphs of this batch use."""
         graphs = self._bundle.manifest.graphs
         mine = [g for g in graphs if g.batch == self.batch or g.role == "prefill"]
         names = {spec.name for graph in mine for spec in graph.params}
@@ -209,8 +209,8 @@ class JaxExecutor:
     def _call(self, graph: GraphRecord, state: Arrays, inputs: Mapping[str, Any]) -> Arrays:
         """Runs a graph; its new state replaces the old one in `state`."""
         loaded = self._load(graph)
-        own = {name: state[name] for name in loaded.state}
-        outputs, after = loaded.run(loaded.params, own, inputs)
+        donated = {name: state[name] for name in loaded.state}
+        outputs, after = loaded.run(loaded.params, donated, inputs)
         state.update(after)
         return outputs
 
@@ -222,8 +222,8 @@ class JaxExecutor:
         count = len(tokens) - 1
         for at, width in prefill_chunks(count, tuple(self._prefills), self.cache):
             block = np.zeros((1, width), np.int32)
-            own = tokens[at : min(at + width, count)]
-            block[0, : len(own)] = own
+            chunk = tokens[at : min(at + width, count)]
+            block[0, : len(chunk)] = chunk
             inputs = {"tokens": _put(block), "start": _put(np.array([at], np.int32))}
             self._call(self._prefills[width], state, inputs)
         jax.block_until_ready(state)
@@ -270,13 +270,13 @@ class JaxExecutor:
         return RoundResult(drafter_steps=int(out.pop("drafter_steps")), **out)
 
     def _row_inputs(self, graph: GraphRecord, rows: RowInputs) -> Arrays:
-        """The sampling inputs on the device; uploaded when `rows` is a new object."""
-        kept = self._uploaded
-        if kept is None or kept[0] is not rows or kept[1] != graph.name:
+        """Returns the sampling inputs on the device; uploaded when `rows` is a new object."""
+        uploaded = self._uploaded
+        if uploaded is None or uploaded[0] is not rows or uploaded[1] != graph.name:
             by_name = rows.by_name()
             arrays = {spec.name: _put(by_name[spec.name]) for spec in graph.inputs}
-            self._uploaded = kept = (rows, graph.name, arrays)
-        return kept[2]
+            self._uploaded = uploaded = (rows, graph.name, arrays)
+        return uploaded[2]
 
     def primary_block(self, tokens: np.ndarray, start: np.ndarray) -> np.ndarray:
         """See `Steps.primary_block`."""

@@ -98,7 +98,7 @@ class Sample:
         stats.drafter_runs += drafter_runs
 
     def delta(self) -> Delta:
-        """What came since the last call."""
+        """Returns what came since the last call."""
         tokens = tuple(self.tokens[self._reported :])
         self._reported = len(self.tokens)
         return Delta(
@@ -110,7 +110,7 @@ class Sample:
         )
 
     def result(self) -> Result:
-        """The finished answer."""
+        """Returns the finished answer."""
         assert self.finish_reason is not None
         return Result(
             request=self.job.index,

@@ -86,7 +86,7 @@ def build_stablehlo(context: BuildContext[None]) -> None:
 
 
 def _workers(graphs: Sequence[Graph]) -> int:
-    """Every graph that is checked has random parameters of its own in memory."""
+    """Returns how many graphs are built at once: a check holds random parameters in memory."""
     sizes = [sum(leaf.size * leaf.dtype.itemsize for leaf in g.params.values()) for g in graphs]
     return 1 if max(sizes, default=0) > _LARGE else os.cpu_count() or 1
 
@@ -192,13 +192,13 @@ def _record(graph: Graph, loaded: export.Exported, difference: float | None) -> 
 
 
 def stablehlo_version(module: bytes) -> str:
-    """The StableHLO version that a portable artifact targets, from its bytecode header.
+    """Returns the StableHLO version that a portable artifact targets, from its bytecode header.
 
     Raises:
       SerializationError: the bytes are not a portable artifact.
     """
-    found = _PRODUCER.search(module[:64])
-    if found is None:
+    match = _PRODUCER.search(module[:64])
+    if match is None:
         rule = "a portable artifact must name its StableHLO version in its header"
         raise SerializationError(f"{rule}. Got: {module[:32]!r}")
-    return found[1].decode()
+    return match[1].decode()

@@ -78,7 +78,7 @@ def _params(graph: Graph, rng: np.random.Generator) -> dict[str, Any]:
 
 
 def _draw_param(leaf: jax.ShapeDtypeStruct, rng: np.random.Generator) -> jax.Array:
-    """Floats are centred, so that activations neither grow nor all have one sign."""
+    """Draws values; floats are centred, so that activations neither grow nor have one sign."""
     value = _draw(leaf, rng)
     if value.dtype.kind not in "iub":
         value -= np.asarray(0.5, value.dtype)

@@ -35,7 +35,7 @@ _SEED = 20240214
 
 
 def moved(arrays: Arrays, rng: np.random.Generator) -> dict[str, Any]:
-    """The same arrays; each float of the small ones is one unit in its last place off, up or down.
+    """Moves each float of the small arrays by one unit in its last place, up or down.
 
     NaN, infinities, poison, integers and large arrays stay as they are.
     """
@@ -60,7 +60,7 @@ def _is_float(dtype: Any) -> bool:
 def allowances(
     run: Callable[..., Arrays], arguments: tuple[Arrays, ...], want: Arrays
 ) -> dict[str, float]:
-    """The largest absolute difference that rounding explains, by result; 0 for integers.
+    """Returns the largest absolute difference that rounding explains, by result; 0 for integers.
 
     Args:
       run: the compiled function: results by name.
@@ -87,14 +87,14 @@ def _floor(value: np.ndarray) -> float:
 
 
 def distance(want: np.ndarray, got: np.ndarray) -> float:
-    """Largest absolute difference; infinities in the same place are equal."""
+    """Returns largest absolute difference; infinities in the same place are equal."""
     one, other = want.astype(np.float64), got.astype(np.float64)
     with np.errstate(invalid="ignore"):
         return float(np.max(np.where(one == other, 0.0, np.abs(one - other)), initial=0.0))
 
 
 def check_distance(where: str, want: np.ndarray, got: np.ndarray, allowed: float) -> float:
-    """The distance of a result from what the traced function gives.
+    """Returns the distance of a result from what the traced function gives.
 
     Args:
       where: the graph and the result, for the error.

@@ -59,13 +59,13 @@ def check_values(graph: Graph, run: Run, case: Case) -> float:
 
 
 def _named(outputs: Mapping[str, Any], state: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """Both in one, under names such as `output 'logits'`."""
+    """Joins both, under names such as `output 'logits'`."""
     named = {f"output {name!r}": np.asarray(value) for name, value in outputs.items()}
     return named | {f"state {name!r}": np.asarray(value) for name, value in state.items()}
 
 
 def _check_sound(where: str, name: str, *values: np.ndarray) -> None:
-    """State may hold poison still, where nothing was written; an output may not."""
+    """Checks for NaN; state may still hold poison where nothing was written, an output may not."""
     # MASKED is the logit of a token that a drafter of reduced vocabulary lacks.
     sound = [(np.abs(value.astype(np.float64)) < POISONED) | (value == MASKED) for value in values]
     if name.startswith("output") and not all(each.all() for each in sound):

@@ -71,8 +71,8 @@ class HostExecutor:
         check_room(block.name, block.state)
         graphs = bundle.manifest.graphs
         self._prefills = {g.width: g for g in graphs if g.role == "prefill" and g.width}
-        own = [g for g in graphs if g.batch == batch and g.role != "prefill"]
-        self._caches = make_caches(own, batch, self.cache)
+        steps = [g for g in graphs if g.batch == batch and g.role != "prefill"]
+        self._caches = make_caches(steps, batch, self.cache)
         self._scratch = make_caches(self._prefills.values(), 1, self.cache)
         self._steps: dict[str, _Step] = {}
 
@@ -105,9 +105,9 @@ class HostExecutor:
         arrays: Arrays = {name: a for cache in caches.values() for name, a in cache.layers.items()}
         rows: list[tuple[HostCache, np.ndarray]] = []
         for cache in caches.values():
-            whole, views = cache.block(graph.width or 0)
+            block, views = cache.block(graph.width or 0)
             if views.keys() <= {spec.name for spec in graph.outputs}:
-                rows.append((cache, whole))
+                rows.append((cache, block))
                 arrays |= views
         for spec in (*graph.inputs, *graph.outputs):
             arrays.setdefault(spec.name, np.zeros(spec.shape, spec.dtype))
@@ -126,9 +126,9 @@ class HostExecutor:
         self._file.check()
         count = len(tokens) - 1
         for at, width in prefill_chunks(count, tuple(self._prefills), self.cache):
-            own = tokens[at : min(at + width, count)]
+            chunk = tokens[at : min(at + width, count)]
             block = np.zeros((1, width), np.int32)
-            block[0, : len(own)] = own
+            block[0, : len(chunk)] = chunk
             step = self._load(self._prefills[width], self._scratch)
             self._call(step, tokens=block, start=np.array([at], np.int32))
         return _Row({model: cache.copy_rows(count) for model, cache in self._scratch.items()})
@@ -163,7 +163,7 @@ class HostExecutor:
 
 
 def thread_count(threads: int | None) -> int:
-    """How many threads an engine gets: all that this process may use, if None.
+    """Returns how many threads an engine gets: all that this process may use, if None.
 
     Raises:
       ConfigError: less than one.

@@ -152,7 +152,7 @@ class SessionExecutor:
     def _on_rows(
         self, held: Held, name: str, inputs: Mapping[str, np.ndarray]
     ) -> dict[str, np.ndarray]:
-        """A call over all rows; those without a request run on the scratch slot."""
+        """Returns a call over all rows; those without a request run on the scratch slot."""
         pairs = zip(held.rows, self._rows, strict=True)
         slots = [self._scratch if row is None else slot for slot, row in pairs]
         return self._session(held, name, slots, inputs)
@@ -232,10 +232,10 @@ class SessionExecutor:
 
     def _chunk(self, held: Held, name: str, tokens: Sequence[int], at: int, width: int) -> None:
         """Runs `width` tokens from place `at` on the staging slot; other rows are padding."""
-        own = tokens[at : at + width]
+        chunk = tokens[at : at + width]
         batch = self._model.signatures[name].inputs["slots"].shape[0]
         block = np.zeros((batch, width), np.int32)
-        block[0, : len(own)] = own
+        block[0, : len(chunk)] = chunk
         start = np.zeros(batch, np.int32)
         start[0] = at
         slots = [held.staging] + [self._scratch] * (batch - 1)

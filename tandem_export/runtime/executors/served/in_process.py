@@ -19,7 +19,7 @@ def tensorflow_executor(
         may.
       ConfigError: TensorFlow is not installed, or runs already with another compilation cache.
     """
-    own = bundle.in_form("savedmodel")
-    model = LocalModel(own.savedmodel_path(), compilation_cache=compilation_cache)
-    model.assign(own.replaced)
+    served = bundle.in_form("savedmodel")
+    model = LocalModel(served.savedmodel_path(), compilation_cache=compilation_cache)
+    model.assign(served.replaced)
     return SessionExecutor(bundle, batch=batch, model=model)
