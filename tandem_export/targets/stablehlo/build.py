@@ -23,6 +23,7 @@ from tandem_export.targets.stablehlo.mesh import Placement
 from tandem_export.targets.stablehlo.settings import jax_settings
 from tandem_export.targets.validate import signature as checks
 from tandem_export.targets.validate import values
+from tandem_export.targets.validate.arrays import Array, Arrays
 from tandem_export.targets.validate.case import draw_case
 
 # How long the two forms are promised to be readable, in days.
@@ -146,7 +147,7 @@ def _export(graph: Graph, platform: str, placed: Placement | None) -> export.Exp
 def _export_with(
     graph: Graph, platform: str, placed: Placement | None, *, keep_unused: bool
 ) -> export.Exported:
-    def function(params: Any, state: Any, inputs: Any) -> Any:
+    def function(params: Arrays, state: Arrays, inputs: Arrays) -> Any:
         return graph.function(params, state, inputs)
 
     function.__name__ = graph.name  # the module is called jit_<name>
@@ -175,7 +176,7 @@ def _load(name: str, serialized: bytes) -> export.Exported:
 
 
 def _run(loaded: export.Exported) -> values.Run:
-    def run(*arguments: Any) -> Any:
+    def run(*arguments: Array) -> Any:
         with values.compiled(loaded.call) as call:
             return jax.device_get(call(*arguments))
 

@@ -8,7 +8,7 @@ changes is allowed. The multiple is small, so that anything but rounding shows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -16,8 +16,8 @@ import ml_dtypes
 import numpy as np
 
 from tandem_export.targets.errors import ValueMismatchError
+from tandem_export.targets.validate.arrays import Array, Arrays
 
-Arrays = Mapping[str, Any]
 # Times what one unit in the last place changes. On a model of 30 layers, ONNX Runtime is at most 4
 # times that away from XLA, and 1.4 times in the middle.
 FACTOR = 16
@@ -34,7 +34,7 @@ _LARGEST = 1 << 16
 _SEED = 20240214
 
 
-def moved(arrays: Arrays, rng: np.random.Generator) -> dict[str, Any]:
+def moved(arrays: Arrays, rng: np.random.Generator) -> dict[str, Array]:
     """Moves each float of the small arrays by one unit in its last place, up or down.
 
     NaN, infinities, poison, integers and large arrays stay as they are.
@@ -42,7 +42,7 @@ def moved(arrays: Arrays, rng: np.random.Generator) -> dict[str, Any]:
     return {name: _move(value, rng) for name, value in arrays.items()}
 
 
-def _move(value: Any, rng: np.random.Generator) -> Any:
+def _move(value: Array, rng: np.random.Generator) -> Array:
     if value.size > _LARGEST or not _is_float(value.dtype):
         return value
     array = np.asarray(value)
