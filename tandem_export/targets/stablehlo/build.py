@@ -15,7 +15,7 @@ import jax
 from jax import export
 
 from tandem_export.bundle import Artifact, GraphRecord
-from tandem_export.graphs import Graph
+from tandem_export.graphs import Arrays, Graph
 from tandem_export.targets.context import BuildContext
 from tandem_export.targets.errors import SerializationError
 from tandem_export.targets.record import graph_record
@@ -23,7 +23,6 @@ from tandem_export.targets.stablehlo.mesh import Placement
 from tandem_export.targets.stablehlo.settings import jax_settings
 from tandem_export.targets.validate import signature as checks
 from tandem_export.targets.validate import values
-from tandem_export.targets.validate.arrays import Array, Arrays
 from tandem_export.targets.validate.case import draw_case
 
 # How long the two forms are promised to be readable, in days.
@@ -176,7 +175,7 @@ def _load(name: str, serialized: bytes) -> export.Exported:
 
 
 def _run(loaded: export.Exported) -> values.Run:
-    def run(*arguments: Array) -> Any:
+    def run(*arguments: values.Arrays) -> Any:
         with values.compiled(loaded.call) as call:
             return jax.device_get(call(*arguments))
 
