@@ -52,11 +52,11 @@ class Bundle:
         return read_text(self.path / layout.CHAT_TEMPLATE, error=BundleError)
 
     def weights(self) -> dict[str, np.ndarray]:
-        """Every tensor by its bundle name, `part.tensor`: read-only views of the mapped file."""
+        """Maps every tensor by its bundle name, `part.tensor`: read-only views of the file."""
         return map_weights(self.path / layout.WEIGHTS) | dict(self.replaced)
 
     def in_form(self, form: str) -> Bundle:
-        """This bundle with those graphs only that are stored in `form`, such as `onnx`.
+        """Returns the bundle with those graphs only that are stored in `form`, such as `onnx`.
 
         Raises:
           BundleError: there are none; the text lists the forms that exist.
@@ -70,16 +70,16 @@ class Bundle:
         return dataclasses.replace(self, manifest=manifest)
 
     def graph(self, name: str) -> GraphRecord:
-        """The graph of this name.
+        """Returns the graph of this name.
 
         Raises:
           BundleError: there is none; the text lists those that exist.
         """
-        found = [graph for graph in self.manifest.graphs if graph.name == name]
-        if not found:
+        graphs = [graph for graph in self.manifest.graphs if graph.name == name]
+        if not graphs:
             names = sorted(graph.name for graph in self.manifest.graphs)
             raise BundleError(f"no graph {name!r} in this bundle; it has: {names}")
-        return found[0]
+        return graphs[0]
 
     def graph_bytes(self, name: str, form: str) -> bytes:
         """Returns one form of a graph, checked against what its role may hold.
@@ -184,20 +184,20 @@ class Bundle:
         gamma: int | None = None,
         width: int | None = None,
     ) -> GraphRecord:
-        """The graph of a role and bucket; what is None is not compared.
+        """Returns the graph of a role and bucket; what is None is not compared.
 
         Raises:
           BundleError: none fits, or more than one; the text lists the buckets that exist.
         """
-        asked = {"batch": batch, "gamma": gamma, "width": width}
-        asked = {name: value for name, value in asked.items() if value is not None}
+        bucket = {"batch": batch, "gamma": gamma, "width": width}
+        bucket = {name: value for name, value in bucket.items() if value is not None}
         same_role = [graph for graph in self.manifest.graphs if graph.role == role]
-        found = [g for g in same_role if all(getattr(g, k) == v for k, v in asked.items())]
-        if len(found) == 1:
-            return found[0]
-        wish = " ".join(f"{name}={value}" for name, value in asked.items())
+        fitting = [g for g in same_role if all(getattr(g, k) == v for k, v in bucket.items())]
+        if len(fitting) == 1:
+            return fitting[0]
+        wish = " ".join(f"{name}={value}" for name, value in bucket.items())
         raise BundleError(
-            f"`{role}` {wish} must name one graph. Got: {len(found)}. {self._choices(role)}"
+            f"`{role}` {wish} must name one graph. Got: {len(fitting)}. {self._choices(role)}"
         )
 
     def _choices(self, role: str) -> str:

@@ -12,7 +12,7 @@ from tandem_export.jsontypes import JsonObject
 
 
 def describe(bundle: Bundle) -> JsonObject:
-    """Facts for people and scripts: sizes in bytes, buckets, graphs, hashes, expiry, versions."""
+    """Returns facts for people and scripts: sizes in bytes, buckets, graphs, hashes, expiry."""
     manifest, stated = bundle.manifest, bundle.manifest.to_dict()
     sizes = _sizes(bundle)
     return {
@@ -36,7 +36,7 @@ def describe(bundle: Bundle) -> JsonObject:
 
 
 def _sizes(bundle: Bundle) -> dict[str, int]:
-    """Bytes per part: a form of the graphs, a top-level folder, or a file without its ending."""
+    """Returns bytes by part: a form of the graphs, a top-level folder, a file without suffix."""
     sizes: Counter[str] = Counter()
     form = {
         name: kind.partition("/")[0]
@@ -45,8 +45,8 @@ def _sizes(bundle: Bundle) -> dict[str, int]:
     }
     for name, record in sorted(bundle.manifest.files.items()):
         sizes[form.get(name, name.split("/")[0].split(".")[0])] += record.bytes
-    own = (layout.MANIFEST, layout.DIGEST)
-    sizes["manifest"] = sum((bundle.path / name).stat().st_size for name in own)
+    unlisted = (layout.MANIFEST, layout.DIGEST)
+    sizes["manifest"] = sum((bundle.path / name).stat().st_size for name in unlisted)
     return dict(sizes)
 
 
@@ -61,7 +61,7 @@ def _graph_facts(bundle: Bundle, graph: GraphRecord) -> JsonObject:
         "parity": graph.parity,
         "difference": graph.difference,
         "platforms": list(graph.platforms),
-        "custom_calls": {form: list(own) for form, own in graph.custom_calls.items()},
+        "custom_calls": {form: list(calls) for form, calls in graph.custom_calls.items()},
         "stablehlo_version": graph.stablehlo_version,
         "opset": graph.opset,
         "calling_convention_version": graph.calling_convention_version,

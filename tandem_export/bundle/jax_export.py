@@ -27,7 +27,7 @@ class Artifact:
 
 
 def split(serialized: bytes, module: bytes) -> bytes:
-    """What is left of `serialized` without `module`, deflated.
+    """Returns what is left of `serialized` without `module`, deflated.
 
     Layout before deflating: 8 bytes little-endian length of the first piece, then the first piece,
     then the second.
@@ -44,7 +44,7 @@ def split(serialized: bytes, module: bytes) -> bytes:
 
 
 def join(rest: bytes, module: bytes, *, name: str) -> bytes:
-    """The inverse of `split`: the bytes that `jax.export.deserialize` takes.
+    """Returns the inverse of `split`: the bytes that `jax.export.deserialize` takes.
 
     Raises:
       BundleError: `rest`, the contents of the file `name`, is not what `split` makes, or would

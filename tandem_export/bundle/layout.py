@@ -52,12 +52,12 @@ def check_path(name: str) -> str:
 
 
 def digest_line(data: bytes) -> str:
-    """The one line of `manifest.sha256` for the manifest bytes `data`."""
+    """Returns the one line of `manifest.sha256` for the manifest bytes `data`."""
     return f"{hashlib.sha256(data).hexdigest()}  {MANIFEST}\n"
 
 
 def hash_file(path: Path) -> str:
-    """The sha256 of a file, hex, read in chunks.
+    """Returns the sha256 of a file, hex, read in chunks.
 
     Raises:
       BundleError: not a regular file.

@@ -152,7 +152,7 @@ class Manifest:
         return encode(self.to_dict())
 
     def expired(self, today: date) -> list[str]:
-        """The parts that may no longer be used on `today`, sorted."""
+        """Returns the parts that may no longer be used on `today`, sorted."""
         ends = {part: end for part, end in self.not_after.items() if end is not None}
         return sorted(part for part, end in ends.items() if date.fromisoformat(end) < today)
 

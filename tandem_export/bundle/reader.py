@@ -97,13 +97,13 @@ def _check_listing(folder: Path, manifest: Manifest) -> None:
 
 
 def _present(folder: Path) -> set[str]:
-    """Relative paths of all files; links, code, and what is neither file nor folder are refused."""
-    found: set[str] = set()
+    """Returns relative paths of all files; refuses links, code, and what is no file or folder."""
+    files_present: set[str] = set()
     for parent, folders, files in os.walk(folder):
         for name in (*folders, *files):
-            whole = Path(parent, name)
-            relative = whole.relative_to(folder).as_posix()
-            if whole.is_symlink():
+            entry = Path(parent, name)
+            relative = entry.relative_to(folder).as_posix()
+            if entry.is_symlink():
                 raise BundleError(f"a bundle holds no links. Got: {relative!r}. Remove it.")
             if name in layout.SYSTEM_FILES or name.startswith("._"):
                 raise BundleError(
@@ -111,11 +111,11 @@ def _present(folder: Path) -> set[str]:
                     "of the bundle. Remove it."
                 )
             if name in files:
-                found.add(layout.check_path(relative))
-                if not whole.is_file():  # A FIFO would be waited for.
+                files_present.add(layout.check_path(relative))
+                if not entry.is_file():  # A FIFO would be waited for.
                     rule = "a bundle holds regular files only"
                     raise BundleError(f"{rule}. Got: {relative!r}. Remove it.")
-    return found
+    return files_present
 
 
 def _check_expiry(manifest: Manifest, today: date, allow_expired: bool) -> None:

@@ -99,5 +99,5 @@ def _verify(key: PublicKey, signature: bytes, data: bytes, rule: str) -> None:
 
 
 def _name(number: bytes) -> str:
-    """As minisign prints it."""
+    """Returns the number as minisign prints it."""
     return number[::-1].hex().upper()

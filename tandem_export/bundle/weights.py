@@ -45,8 +45,8 @@ def write_weights(path: Path, tensors: Mapping[str, HasShape], dtype: str | None
         file.write(_header(names, tensors, kinds))
         for name in names:
             # asarray, not ascontiguousarray: that one turns a scalar into a vector.
-            whole = np.asarray(tensors[name], kinds[name], order="C")
-            file.write(whole.reshape(-1).view(np.uint8).data)
+            values = np.asarray(tensors[name], kinds[name], order="C")
+            file.write(values.reshape(-1).view(np.uint8).data)
             forget_pages(tensors[name])
 
 
@@ -92,11 +92,13 @@ class MappedFile:
         raise BundleError(f"{rule}; it was cut in place. Got: {self._mapping.size()}. {hint}.")
 
 
-def _stored(name: str, own: np.dtype, dtype: str | None) -> np.dtype:
-    floating = own.kind == "f" or own == ml_dtypes.bfloat16
-    kind = numpy_dtype(dtype) if floating and dtype is not None else own
+def _stored(name: str, given: np.dtype, dtype: str | None) -> np.dtype:
+    floating = given.kind == "f" or given == ml_dtypes.bfloat16
+    kind = numpy_dtype(dtype) if floating and dtype is not None else given
     if kind.name not in CODES:
-        raise BundleError(f"tensor {name!r} must have a dtype of {sorted(CODES)}. Got: {own.name}")
+        raise BundleError(
+            f"tensor {name!r} must have a dtype of {sorted(CODES)}. Got: {given.name}"
+        )
     return kind
 
 
@@ -117,7 +119,7 @@ def _header(
 
 
 def locate_weights(path: Path) -> dict[str, TensorPlace]:
-    """Where every tensor of a weight file lies; only its header is read.
+    """Returns where every tensor of a weight file lies; only its header is read.
 
     Raises:
       BundleError: the header is damaged or points outside the file.
@@ -148,7 +150,7 @@ def _shown(dtype: str, shape: tuple[int, ...]) -> str:
 
 
 def map_weights(path: Path) -> dict[str, np.ndarray]:
-    """Every tensor as a read-only view of the mapped file; pages are read when they are touched.
+    """Maps every tensor as a read-only view of the file; pages are read when they are touched.
 
     Raises:
       BundleError: the header is damaged or points outside the file.

@@ -81,15 +81,15 @@ class BundleWriter:
           artifacts: by platform.
         """
         forms: dict[str, bytes] = {}
-        for platform, own in artifacts.items():
-            forms[f"jax_export/{platform}"] = artifact.split(own.jax_export, own.stablehlo)
-            forms[f"stablehlo/{platform}"] = own.stablehlo
+        for platform, each in artifacts.items():
+            forms[f"jax_export/{platform}"] = artifact.split(each.jax_export, each.stablehlo)
+            forms[f"stablehlo/{platform}"] = each.stablehlo
         files = {kind: layout.graph_file(kind, record.name) for kind in forms}
         for kind, data in forms.items():
             self.add_file(files[kind], data)
         calls = {
-            f"stablehlo/{platform}": read_module(own.stablehlo).custom_calls
-            for platform, own in artifacts.items()
+            f"stablehlo/{platform}": read_module(each.stablehlo).custom_calls
+            for platform, each in artifacts.items()
         }
         facts = {"files": files, "platforms": tuple(artifacts), "custom_calls": calls}
         self.add_record(dataclasses.replace(record, **facts))
@@ -99,7 +99,7 @@ class BundleWriter:
         self._graphs.append(record)
 
     def folder(self, name: str) -> Path:
-        """Where the folder `name` lies until `commit`, for a library that writes its own files."""
+        """Returns where the folder `name` is until `commit`, for libraries that write files."""
         path = self._folder / layout.check_path(name)
         path.mkdir(parents=True, exist_ok=True)
         return path
@@ -120,10 +120,10 @@ class BundleWriter:
             something new stands at `path`.
           OSError: the rename failed.
         """
-        whole = dataclasses.replace(manifest, graphs=tuple(self._graphs), files=self._hashes())
-        data = whole.to_json()
+        complete = dataclasses.replace(manifest, graphs=tuple(self._graphs), files=self._hashes())
+        data = complete.to_json()
         parse_manifest(data)
-        Bundle(path=self._folder, manifest=whole).check_graphs()
+        Bundle(path=self._folder, manifest=complete).check_graphs()
         (self._folder / layout.DIGEST).write_text(layout.digest_line(data), "utf-8")
         (self._folder / layout.MANIFEST).write_bytes(data)
         _check_destination(self.path, self.overwrite)  # again: a build takes minutes

@@ -30,7 +30,7 @@ class Spec(NamedTuple):
 
 
 def specs(arrays: Mapping[str, HasShape]) -> dict[str, Spec]:
-    """Returns names to shapes and dtypes, of anything that has both."""
+    """Returns the shapes and dtypes, by name, of anything that has both."""
     return {name: Spec(tuple(leaf.shape), str(leaf.dtype)) for name, leaf in arrays.items()}
 
 
@@ -108,7 +108,7 @@ def read_part(path: Path, config: TandemConfig, part: str) -> dict[str, np.ndarr
 
 
 def map_tensors(path: Path) -> dict[str, np.ndarray]:
-    """Returns every tensor of a safetensors file, read-only views of the mapped file.
+    """Maps every tensor of a safetensors file, read-only views of the mapped file.
 
     Raises:
       CheckpointError: not safetensors, cut short, or with a tensor of another dtype than float32,

@@ -92,7 +92,7 @@ def _noting(drafter: Source, texts: Sequence[str]) -> Source:
 
 
 def _same_rows(primary: Source, drafter: Source) -> Source:
-    """Returns same ids; the embeddings may be padded to different lengths."""
+    """Returns a drafter of the primary's ids; embeddings may be padded to different lengths."""
     size, rows = primary.config.vocab_size, drafter.config.vocab_size
     if rows == size:
         return drafter
@@ -102,7 +102,7 @@ def _same_rows(primary: Source, drafter: Source) -> Source:
 
 
 def _with_rows(drafter: Source, rows: np.ndarray) -> Source:
-    """Returns only some rows of embedding and head."""
+    """Returns the drafter with only some rows of embedding and head."""
     tensors = dict(drafter.tensors)
     tensors["embedding.weight"] = tensors["embedding.weight"].take(rows)
     if "head.weight" in tensors:

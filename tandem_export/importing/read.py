@@ -15,7 +15,7 @@ _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
 def read_source(path: str, part: str) -> Source:
-    """Returns one decoder: what lies at `path` says which reader it takes.
+    """Reads one decoder: what lies at `path` says which reader it takes.
 
     Raises:
       CheckpointError: none of the formats that can be read, or as that reader says.

@@ -54,7 +54,7 @@ class ExecutorComparison:
     costs: tuple[ProcessCost, ...]
 
     def to_dict(self) -> JsonObject:
-        """JSON values."""
+        """Returns JSON values."""
         return dataclasses.asdict(self)
 
 
@@ -99,12 +99,14 @@ def bench_executors(
         limits = next(iter(engines.values())).limits
         room = limits.cache - max_new_tokens - limits.gamma
         ids = encode_prompts(bundle, prompts, count=count, room=room) * batch
-        turns = {name: partial(_turn, own, ids, max_new_tokens) for name, own in engines.items()}
+        turns = {
+            name: partial(_turn, engine, ids, max_new_tokens) for name, engine in engines.items()
+        }
         title = f"batch {batch}: {{}}"
         samples = take_turns(turns, repetitions, name=title.format, progress=progress)
         lines += [
-            ExecutorLine(executor=name, batch=batch, **medians(own))
-            for name, own in samples.items()
+            ExecutorLine(executor=name, batch=batch, **medians(engine))
+            for name, engine in samples.items()
         ]
     costs = tuple(measure_cost(path, spec, threads) for spec in specs)
     return ExecutorComparison(lines=tuple(lines), costs=costs)
@@ -133,11 +135,11 @@ def _turn(
 
 
 def _rates(engine: Engine, prompts: Any, max_new_tokens: int, mode: Any) -> tuple[float, float]:
-    """Tokens per second of decoding, and per second of CPU time."""
+    """Returns tokens per second of decoding, and per second of CPU time."""
     engine.reset_stats()
-    asked = SamplingParams(max_new_tokens=max_new_tokens, ignore_end_tokens=True, mode=mode)
+    params = SamplingParams(max_new_tokens=max_new_tokens, ignore_end_tokens=True, mode=mode)
     begin = time.process_time()
-    engine.generate(prompts, asked)
+    engine.generate(prompts, params)
     busy, stats = time.process_time() - begin, engine.stats
     decoding = stats.seconds - stats.prefill_seconds - stats.insert_seconds
     return stats.tokens / decoding, stats.tokens / busy

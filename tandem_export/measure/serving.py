@@ -119,7 +119,7 @@ def _generate(bundle: Bundle) -> GraphRecord:
 
 
 def _generate_inputs(graph: GraphRecord, prompt: tuple[int, ...]) -> dict[str, np.ndarray]:
-    """Returns one greedy answer of full length."""
+    """Returns the inputs of one greedy answer of full length."""
     inputs = warmup_inputs({spec.name: spec for spec in graph.inputs}, scratch=0)
     count = min(len(prompt), graph.width or 0)
     inputs["tokens"][:, :count] = prompt[:count]
@@ -149,7 +149,7 @@ def _call(model: Model, name: str) -> Callable[[Any], Any]:
 def _rounds(
     bundle: Bundle, wires: Mapping[str, Model], scratch: int, repetitions: int
 ) -> dict[str, float]:
-    """Rounds of the scratch slot, which is idle: they run the primary and draft nothing."""
+    """Measures rounds of the scratch slot, which is idle: they run the primary, draft nothing."""
     rounds = [graph for graph in bundle.manifest.graphs if graph.role == "round" and graph.gamma]
     if not rounds:
         raise BundleError("to measure serving, `round` must be built. Got: no such graph")

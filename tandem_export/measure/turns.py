@@ -49,7 +49,7 @@ def take_turns(
             progress(turn * len(actions) + index, turns * len(actions), name(key))
             samples[key].append(action())
     progress(turns * len(actions), turns * len(actions), "done")
-    return {key: own[unmeasured:] for key, own in samples.items()}
+    return {key: taken[unmeasured:] for key, taken in samples.items()}
 
 
 def clocked(call: Callable[[], object]) -> Callable[[], Clock]:
@@ -71,8 +71,8 @@ def median_clocks(
     timed = {key: clocked(call) for key, call in calls.items()}
     samples = take_turns(timed, repetitions, unmeasured=unmeasured)
     return {
-        key: Clock(wall=median(c.wall for c in own), cpu=median(c.cpu for c in own))
-        for key, own in samples.items()
+        key: Clock(wall=median(c.wall for c in taken), cpu=median(c.cpu for c in taken))
+        for key, taken in samples.items()
     }
 
 

@@ -158,7 +158,7 @@ class Decoder(nnx.Module):
         return Pass(activations=activations, kept=kept)
 
     def logits(self, x: Float[Array, "*M D"]) -> Float[Array, "*M V"]:
-        """Returns final norm, output head and soft-cap; float32."""
+        """Applies final norm, output head and soft-cap; float32."""
         h = self.final_norm(x)
         raw = h @ self.embedding.weight[...].T if self.head is None else self.head(h)
         raw = raw.astype(jnp.float32)

@@ -30,7 +30,7 @@ class Drafter(Decoder):
         return super().embed(tokens if self.vocabulary is None else self.vocabulary.row_of(tokens))
 
     def logits(self, x: Float[Array, "M D"]) -> Float[Array, "M V"]:
-        """Returns final norm, output head and soft-cap; float32, over the primary's vocabulary."""
+        """Applies final norm, output head and soft-cap; float32, over the primary's vocabulary."""
         drafter_logits = super().logits(x)
         return drafter_logits if self.vocabulary is None else self.vocabulary.spread(drafter_logits)
 

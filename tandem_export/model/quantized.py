@@ -66,7 +66,7 @@ def is_quantized(name: str, shape: tuple[int, ...]) -> bool:
 
 
 def scale_shape(name: str, shape: tuple[int, ...]) -> tuple[int, int]:
-    """Returns one scale for each row of a token table, for each column of any other matrix."""
+    """Returns the scales' shape: one for each row of a token table, each column of a matrix."""
     return (shape[0], 1) if name.endswith("embedding.weight") else (1, shape[1])
 
 

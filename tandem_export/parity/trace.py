@@ -25,7 +25,7 @@ class Trace:
 
 @dataclass(frozen=True, kw_only=True)
 class Divergence:
-    """Returns each answer's first difference, if any; `values`: the bits of numbers count too.
+    """The first difference of one answer to its reference.
 
     Attributes:
       case: which graphs, mode and drafter.
@@ -50,7 +50,7 @@ class Divergence:
 def differences(
     reference: Sequence[Trace], got: Sequence[Trace], case: str, *, values: bool
 ) -> list[Divergence]:
-    """Returns each answer's first difference, if any; `values`: the bits of numbers count too."""
+    """Returns each answer's first difference, if any; with `values`, bits of numbers count."""
     pairs = enumerate(zip(reference, got, strict=True))
     firsts = [_first(one, other, case, i, values=values) for i, (one, other) in pairs]
     return [divergence for divergence in firsts if divergence is not None]

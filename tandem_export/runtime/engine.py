@@ -230,12 +230,12 @@ class Engine:
         deadline: float | None,
     ) -> list[Task]:
         self._check_process()
-        whole = [prompts] if isinstance(prompts, str) else list(prompts)
+        prompt_list = [prompts] if isinstance(prompts, str) else list(prompts)
         one = SamplingParams() if params is None else params
-        each = [one] * len(whole) if isinstance(one, SamplingParams) else list(one)
-        if len(each) != len(whole):
+        each = [one] * len(prompt_list) if isinstance(one, SamplingParams) else list(one)
+        if len(each) != len(prompt_list):
             raise RequestError(
-                f"`params` must be one for all prompts, or one for each of {len(whole)}. "
+                f"`params` must be one for all prompts, or one for each of {len(prompt_list)}. "
                 f"Got: {len(each)}"
             )
         ends = _ends(deadline)

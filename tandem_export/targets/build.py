@@ -149,14 +149,16 @@ def _tensors(
     parts: Mapping[str, Mapping[str, np.ndarray]], options: BuildOptions
 ) -> dict[str, np.ndarray]:
     stored = {
-        part: quantize(own) if options.quantize == "int8" and part != "router" else own
-        for part, own in parts.items()
+        part: quantize(tensors) if options.quantize == "int8" and part != "router" else tensors
+        for part, tensors in parts.items()
     }
-    return {f"{part}.{name}": t for part, own in stored.items() for name, t in own.items()}
+    return {f"{part}.{name}": t for part, tensors in stored.items() for name, t in tensors.items()}
 
 
 def _parameters(checkpoint: Checkpoint) -> dict[str, int]:
-    return {part: sum(map(np.size, own.values())) for part, own in checkpoint.params.items()}
+    return {
+        part: sum(map(np.size, tensors.values())) for part, tensors in checkpoint.params.items()
+    }
 
 
 def _check_tensors(graphs: Iterable[Graph], tensors: Mapping[str, np.ndarray]) -> None:

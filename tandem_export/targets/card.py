@@ -74,7 +74,7 @@ def _licence(provenance: Mapping[str, Json]) -> str:
 
 
 def _acceptance(provenance: Mapping[str, Json]) -> str:
-    """How often drafts are right, if the checkpoint's maker measured it."""
+    """Returns how often drafts are right, if the checkpoint's maker measured it."""
     measures = provenance.get("measures")
     if measures is None:
         return (

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from tandem_export.bundle import GraphRecord, TensorSpec
 from tandem_export.graphs import Graph
+from tandem_export.targets.validate.arrays import Arrays
 
 
 def graph_record(graph: Graph, **of_target: Any) -> GraphRecord:
@@ -26,7 +26,7 @@ def graph_record(graph: Graph, **of_target: Any) -> GraphRecord:
     )
 
 
-def _specs(leaves: Mapping[str, Any]) -> tuple[TensorSpec, ...]:
+def _specs(leaves: Arrays) -> tuple[TensorSpec, ...]:
     """Records of a flat dict of arrays or shapes, sorted by name."""
     return tuple(
         TensorSpec(name=name, shape=tuple(leaf.shape), dtype=leaf.dtype.name)

@@ -158,9 +158,9 @@ class _Walk:
                 raise Malformed(f"{name} must be one of {sorted(_NAMED)}")
             return
         attributes = [self.tables.varint(properties) for _ in range(_NAMED[name] + 1)]
-        own = self.tables.text(attributes[-1])
-        self.named[kind].add(own)
-        if (kind, own) == ("func", "main"):
+        text = self.tables.text(attributes[-1])
+        self.named[kind].add(text)
+        if (kind, text) == ("func", "main"):
             self.mains.append(attributes[_FUNCTION_TYPE])
 
     def _regions(self, source: Reader, depth: int) -> None:

@@ -68,9 +68,9 @@ def check_model(graphs: Sequence[GraphRecord], files: Iterable[str], data: bytes
         check_nodes(model)
         reached: set[bytes] = set()
         for graph in graphs:
-            for own in model.modules(signature_of(graph.name, graph.role)):
-                reached.add(own)
-                _check_module(read_module(own), graph, "savedmodel", graph.platforms)
+            for module in model.modules(signature_of(graph.name, graph.role)):
+                reached.add(module)
+                _check_module(read_module(module), graph, "savedmodel", graph.platforms)
         for node in model.every_node():
             if node.module is not None and node.module not in reached:
                 _check_operations(read_module(node.module), _LEAST, ())
@@ -102,7 +102,7 @@ def _check_operations(module: Module, role: str, platforms: Sequence[str]) -> No
 
 
 def _check_signature(module: Module, graph: GraphRecord, *, of_several: bool) -> None:
-    """A module of format 1 for several platforms takes the index of one before all others."""
+    """Checks a module of format 1, which takes its platform's index before all other arguments."""
     index = (TensorType((), "int32"),) if of_several else ()
     arguments = index + _types((*graph.params, *graph.state, *graph.inputs))
     results = _types((*graph.outputs, *graph.state))

@@ -52,10 +52,10 @@ class Message:
         Raises:
           Malformed: it is set more than once.
         """
-        found = self.texts(field)
-        if len(found) > 1:
-            raise Malformed(f"field {field} must be set once. Got: {found[:3]}")
-        return found[0] if found else ""
+        texts = self.texts(field)
+        if len(texts) > 1:
+            raise Malformed(f"field {field} must be set once. Got: {texts[:3]}")
+        return texts[0] if texts else ""
 
     def messages(self, *path: int) -> Iterator[Message]:
         """Yields every message at the end of a path of fields."""

@@ -145,12 +145,12 @@ def signature_of(name: str, role: str) -> str:
 
 
 def _by_name(nodes: Iterable[Node]) -> dict[str, Node]:
-    found: dict[str, Node] = {}
+    by_name: dict[str, Node] = {}
     for node in nodes:
-        if node.name in found:
+        if node.name in by_name:
             raise Malformed(f"node {node.name!r} must be there once")
-        found[node.name] = node
-    return found
+        by_name[node.name] = node
+    return by_name
 
 
 def _node(message: Message) -> Node:
@@ -160,10 +160,10 @@ def _node(message: Message) -> Node:
         for value in attribute.messages(_VALUE):
             if value.pieces.get(_PLACEHOLDER):
                 raise Malformed("a node's attributes must be values")
-            own = [*value.messages(_FUNCTION), *value.messages(_LIST, _LIST_FUNCTIONS)]
-            if any(function.pieces.get(_FUNCTION_ATTRIBUTES) for function in own):
+            functions = [*value.messages(_FUNCTION), *value.messages(_LIST, _LIST_FUNCTIONS)]
+            if any(function.pieces.get(_FUNCTION_ATTRIBUTES) for function in functions):
                 raise Malformed("a function must be called without attributes")
-            calls += [function.text(_NAME) for function in own]
+            calls += [function.text(_NAME) for function in functions]
             if operation == "XlaCallModule" and attribute.text(_KEY) == "module":
                 if module is not None or len(value.pieces.get(_BYTES, [])) != 1:
                     raise Malformed("an XlaCallModule must have one module")
@@ -178,14 +178,14 @@ def _node(message: Message) -> Node:
 
 
 def _signatures(meta: Message) -> dict[str, tuple[str, ...]]:
-    found: dict[str, tuple[str, ...]] = {}
+    signatures: dict[str, tuple[str, ...]] = {}
     for entry in meta.messages(_SIGNATURES):
         name = entry.text(_KEY)
-        if name in found:
+        if name in signatures:
             raise Malformed(f"signature {name!r} must be defined once")
         tensors = [one.text(_TENSOR) for one in entry.messages(_VALUE, _OUTPUTS, _VALUE)]
-        found[name] = tuple(tensors)
-    return found
+        signatures[name] = tuple(tensors)
+    return signatures
 
 
 def _node_of(tensor: str) -> str:
@@ -212,16 +212,16 @@ def check_nodes(model: Model) -> None:
 
 
 def _check_restore(model: Model) -> None:
-    """The name of the file to read comes from whoever loads the model, and from nowhere else."""
+    """Checks that the name of the file to read comes from whoever loads the model."""
     restorers = {
-        name: own
+        name: restores
         for name, nodes in model.functions.items()
-        if (own := [node for node in nodes if node.operation == "RestoreV2"])
+        if (restores := [node for node in nodes if node.operation == "RestoreV2"])
     }
     if any(node.operation == "RestoreV2" for node in model.nodes.values()):
         raise Malformed("weights must be read in a function, not in the graph")
-    for name, own in restorers.items():
-        if any(node.inputs[:1] != model.arguments[name][:1] for node in own):
+    for name, restores in restorers.items():
+        if any(node.inputs[:1] != model.arguments[name][:1] for node in restores):
             raise Malformed(f"function {name!r} must read the file that it is given")
     for node in model.every_node():
         given = node.inputs[:1] == (_node_of(model.file),)

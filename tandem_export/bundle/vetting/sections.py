@@ -74,8 +74,8 @@ class Tables:
 
     def property(self, index: int) -> Reader:
         """Returns the properties with this number."""
-        own = _at(self.properties, index, "properties")
-        return Reader(own.data, own.at, own.end)
+        stored = _at(self.properties, index, "properties")
+        return Reader(stored.data, stored.at, stored.end)
 
     def text(self, attribute: int) -> str:
         """Returns the value of a string attribute."""
@@ -162,10 +162,10 @@ def read_tables(data: bytes) -> tuple[Tables, Reader]:
         raise Malformed(f"the producer must begin with {_PRODUCER!r}. Got: {producer[:16]!r}")
     sections: dict[int, Reader] = {}
     while source.left:
-        number, own = section(source)
+        number, content = section(source)
         if number in sections:
             raise Malformed(f"section {number} must come once")
-        sections[number] = own
+        sections[number] = content
     needed = {_STRINGS, _DIALECTS, _VALUES, _OFFSETS, _BODY, _PROPERTIES}
     if not needed <= set(sections):
         raise Malformed(f"sections {sorted(needed)} must be there. Got: {sorted(sections)}")
@@ -184,7 +184,7 @@ def read_tables(data: bytes) -> tuple[Tables, Reader]:
 
 
 def _strings(source: Reader) -> tuple[str, ...]:
-    """Sizes come in reverse order, each with its closing zero."""
+    """Returns the strings; their sizes come in reverse order, each with its closing zero."""
     count = varint(source)
     if count > source.left:
         raise Malformed(f"{count} strings must follow. Got: {source.left} bytes")

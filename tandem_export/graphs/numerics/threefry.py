@@ -84,7 +84,7 @@ def words_by_block(
     *,
     lanes: int,
 ) -> UInt32[Array, "B lanes"]:
-    """Returns each block once, then its two words side by side."""
+    """Computes each block once, then puts its two words side by side."""
     block = first_block + jnp.arange((lanes + 1) // 2, dtype=jnp.uint32)
     words = jnp.stack(_blocks(seed, position, block), -1)
     return words.reshape(seed.shape[0], -1)[:, :lanes]

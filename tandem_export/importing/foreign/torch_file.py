@@ -30,7 +30,7 @@ _LOCAL_HEADER = 30  # bytes of a record's own header in a zip archive, before it
 
 
 def read_torch(path: Path) -> dict[str, LazyTensor]:
-    """Returns every tensor of a file by its name; tensors of nested dicts are `outer.inner`.
+    """Reads every tensor of a file by its name; tensors of nested dicts are `outer.inner`.
 
     Args:
       path: a zip archive of `torch.save`, as torch writes it since 1.6. Values are mapped.

@@ -17,7 +17,7 @@ _MODULE = "tandem_export.measure.process.first_call"
 
 
 def measure_first_call(folder: str | Path, signature: str) -> dict[str, float]:
-    """Seconds with an empty compilation cache, `cold`, and with the one that this filled, `warm`.
+    """Measures seconds with an empty compilation cache, `cold`, and with the filled one, `warm`.
 
     Raises:
       BundleError: the model cannot be loaded there; the text is that process's last line.

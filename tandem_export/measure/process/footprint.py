@@ -66,15 +66,15 @@ def _own_cost(path: str, executor: str, threads: int | None) -> JsonObject:
     engine = load(path, executor=executor, batch=batch, threads=threads, allow_expired=True)
     seconds = time.perf_counter() - begin
     for mode in ("speed", "primary"):
-        asked = SamplingParams(max_new_tokens=8, ignore_end_tokens=True, mode=mode)
-        engine.generate([[1] * 16], asked)
+        params = SamplingParams(max_new_tokens=8, ignore_end_tokens=True, mode=mode)
+        engine.generate([[1] * 16], params)
     grown = {name: value - before[name] for name, value in _memory().items()}
     weights = (Path(path) / "weights.safetensors").stat().st_size / _MIB
     return {"executor": executor, "load_seconds": seconds, "weights": weights} | grown
 
 
 def _memory() -> dict[str, float]:
-    """MiB of this process."""
+    """Returns MiB of this process."""
     lines = Path("/proc/self/smaps_rollup").read_text().splitlines()[1:]
     kib = {line.split(":")[0]: int(line.split()[1]) for line in lines}
     names = {"resident": "Rss", "proportional": "Pss", "anonymous": "Anonymous"}

@@ -124,7 +124,7 @@ def _evaluate(
         gamma=options.gamma,
         report=report,
     )
-    found = Evaluation(
+    evaluation = Evaluation(
         bundle=name,
         executor=str(subject.executor),
         texts=len(texts),
@@ -133,7 +133,7 @@ def _evaluate(
         acceptance=tuple(loop) if options.prompts else (),
     )
     report("done")
-    return found
+    return evaluation
 
 
 def _load(subject: Subject, options: EvaluateOptions) -> Engine:

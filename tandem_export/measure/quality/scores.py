@@ -89,8 +89,8 @@ def score_primary(logits: np.ndarray, labels: np.ndarray) -> Scores:
 def _nats(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     top = logits.max(-1)
     total = np.exp(logits - top[:, None]).sum(-1, dtype=np.float64)
-    own = np.take_along_axis(logits, labels[:, None], -1)[:, 0]
-    nats = np.log(total) + (top.astype(np.float64) - own)
+    label_logits = np.take_along_axis(logits, labels[:, None], -1)[:, 0]
+    nats = np.log(total) + (top.astype(np.float64) - label_logits)
     return np.where((labels >= 0) & (nats < _IMPOSSIBLE), nats, np.inf)
 
 

@@ -54,7 +54,7 @@ def score_pair(
         forced.release()
     by_block = {block: means(joined(scores)) for block, scores in drafter.items()}
     return means(joined(primary)), tuple(
-        AtBlockLength(block=block, means=own) for block, own in by_block.items()
+        AtBlockLength(block=block, means=block_means) for block, block_means in by_block.items()
     )
 
 

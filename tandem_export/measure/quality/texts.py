@@ -116,14 +116,14 @@ def _conversations(
 
 
 def _turns(where: str, line: str, chat: ChatTemplate) -> tuple[str, str]:
-    """The prompt as the template writes it, and what follows it."""
+    """Returns the prompt as the template writes it, and what follows it."""
     messages = _messages(where, parse_json(line, name=where, error=RequestError))
     prompt = chat.render(messages[:-1])
-    whole = chat.render(messages, add_generation_prompt=False)
-    if not whole.startswith(prompt):
+    conversation = chat.render(messages, add_generation_prompt=False)
+    if not conversation.startswith(prompt):
         rule = f"`{where}`: with its answer, a conversation must begin as its prompt does"
         raise RequestError(f"{rule}; the chat template writes another text before the answer.")
-    return prompt, whole[len(prompt) :]
+    return prompt, conversation[len(prompt) :]
 
 
 def _messages(where: str, value: Json) -> list[dict[str, str]]:
@@ -143,7 +143,7 @@ def _is_message(value: Json) -> bool:
 
 
 def _up_to_end(ids: Sequence[int], ends: Sequence[int]) -> Sequence[int]:
-    """The ids up to the first that ends an answer: a pair writes nothing after it."""
+    """Returns the ids up to the first that ends an answer: a pair writes nothing after it."""
     at = next((i for i, token in enumerate(ids) if token in ends), len(ids) - 1)
     return ids[: at + 1]
 

@@ -77,7 +77,7 @@ class Candidate:
 def candidates(
     limits: Limits, options: BenchOptions, baseline: Limits | None
 ) -> Iterator[Candidate]:
-    """Every candidate of one batch bucket.
+    """Yields every candidate of one batch bucket.
 
     The router and the standalone mode run at the engine's default gamma.
     """

@@ -70,9 +70,9 @@ class Table:
     lines: tuple[Line, ...]
 
     def best(self, family: str) -> Line | None:
-        """The fastest candidate of a family; None if it took no part."""
-        own = [line for line in self.lines if line.family == family]
-        return max(own, key=lambda line: line.tokens_per_second, default=None)
+        """Returns the fastest candidate of a family; None if it took no part."""
+        lines = [line for line in self.lines if line.family == family]
+        return max(lines, key=lambda line: line.tokens_per_second, default=None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,22 +92,28 @@ class Comparison:
     startup: Startup | None
 
     def to_dict(self) -> JsonObject:
-        """Plain JSON values; times in seconds, rates in tokens per second, shares as fractions."""
+        """Returns JSON values: times in seconds, rates in tokens per second, shares in 0 .. 1."""
         return dataclasses.asdict(self)
 
 
 def table(
     batch: int, candidates: Sequence[Candidate], turns: Sequence[Sequence[Measurement]]
 ) -> Table:
-    """Medians and ratios; `turns` has one sequence per candidate, a primary among them."""
-    primaries = [own for c, own in zip(candidates, turns, strict=True) if c.family == "primary"]
-    decode = max(_rate(own, "decode_seconds") for own in primaries)
-    whole = max(_rate(own, "seconds") for own in primaries)
+    """Returns medians and ratios; `turns` has one sequence per candidate, a primary among them."""
+    primaries = [
+        measured for c, measured in zip(candidates, turns, strict=True) if c.family == "primary"
+    ]
+    decode = max(_rate(measured, "decode_seconds") for measured in primaries)
+    with_prefill = max(_rate(measured, "seconds") for measured in primaries)
     pairs = zip(candidates, turns, strict=True)
-    return Table(batch=batch, lines=tuple(_line(c, own, decode, whole) for c, own in pairs))
+    return Table(
+        batch=batch, lines=tuple(_line(c, measured, decode, with_prefill) for c, measured in pairs)
+    )
 
 
-def _line(candidate: Candidate, turns: Sequence[Measurement], decode: float, whole: float) -> Line:
+def _line(
+    candidate: Candidate, turns: Sequence[Measurement], decode: float, with_prefill: float
+) -> Line:
     rates = [turn.tokens / turn.decode_seconds for turn in turns]
     rate = median(rates)
     return Line(
@@ -117,7 +123,7 @@ def _line(candidate: Candidate, turns: Sequence[Measurement], decode: float, who
         slowest=min(rates),
         fastest=max(rates),
         speed_up=rate / decode,
-        speed_up_with_prefill=_rate(turns, "seconds") / whole,
+        speed_up_with_prefill=_rate(turns, "seconds") / with_prefill,
         # Counts, not times: the same in every turn.
         mean_accepted=turns[0].mean_accepted,
         acceptance_at=turns[0].acceptance_at,
@@ -131,6 +137,6 @@ def _rate(turns: Sequence[Measurement], seconds: str) -> float:
 
 
 def _call_share(turns: Sequence[Measurement]) -> float | None:
-    """Median; None if a turn did not measure it."""
+    """Returns the median; None if a turn did not measure it."""
     shares = [t.call_seconds / t.decode_seconds for t in turns if t.call_seconds is not None]
     return median(shares) if len(shares) == len(turns) else None

@@ -53,15 +53,19 @@ def bench(
         _check_baseline(other, bundle)
     bundles = {"own": bundle} | ({} if other is None else {"baseline": other})
     tables, ids = [], []
-    for batch in _batches(bundle, asked):
-        engines = {side: _engine(of, batch, asked) for side, of in bundles.items()}
-        ids = _encode(bundle, engines["own"], prompts, asked)
-        tables.append(_alternate(bundles, engines, ids, asked, progress))
-    startup = measure_startup(path, ids[0], executor=asked.spec) if asked.startup else None
+    for batch in _batches(bundle, chosen_options):
+        engines = {side: _engine(of, batch, chosen_options) for side, of in bundles.items()}
+        ids = _encode(bundle, engines["own"], prompts, chosen_options)
+        tables.append(_alternate(bundles, engines, ids, chosen_options, progress))
+    startup = (
+        measure_startup(path, ids[0], executor=chosen_options.spec)
+        if chosen_options.startup
+        else None
+    )
     return Comparison(
         bundle=bundle.manifest.name,
         baseline=None if other is None else other.manifest.name,
-        options=_plain(asked),
+        options=_plain(chosen_options),
         tables=tuple(tables),
         startup=startup,
     )
@@ -139,7 +143,7 @@ def _side(candidate: Candidate) -> str:
 def _empty_call(
     bundle: Bundle, limits: Limits, candidate: Candidate, options: BenchOptions
 ) -> Callable[[], float] | None:
-    """Of one fused round; only jax's calls can be measured apart from their graphs."""
+    """Returns a call of one fused round; only jax's are measured without their graphs."""
     if options.spec.engine != "jax":
         return None
     from tandem_export.measure.speed.calls import empty_call

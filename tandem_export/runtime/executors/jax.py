@@ -67,13 +67,13 @@ _moved: Callable[[Arrays, jax.Array, jax.Array], Arrays] = jax.jit(_move)
 
 
 def compiler_options(bundle: Bundle, graph: str, platform: str) -> dict[str, str | bool]:
-    """What `compile` gave to the compiler for `graph` on `platform`; nothing if it never ran."""
+    """Returns the options that `compile` found for `graph` on `platform`; empty if it never ran."""
     by_platform = bundle.manifest.tuning.compiler_options
     return dict(by_platform.get(platform, {}).get(graph, {}))
 
 
 def _compile(lowered: Lowered, name: str, options: dict[str, str | bool]) -> Compiled:
-    """Compiled with `options`, or with a warning without: compilers drop options, bundles stay."""
+    """Compiles with `options`, or with a warning without: compilers drop options, bundles stay."""
     try:
         return _compile_apart(lowered, options)
     except jax.errors.JaxRuntimeError as error:  # pyright: ignore[reportUnknownVariableType]
@@ -98,7 +98,7 @@ def _compile_apart(lowered: Lowered, options: dict[str, str | bool]) -> Compiled
 
 
 def read_export(bundle: Bundle, graph: GraphRecord) -> tuple[export.Exported, tuple[Any, ...]]:
-    """A graph and the shapes of its arguments: params, state, inputs.
+    """Returns a graph and the shapes of its arguments: params, state, inputs.
 
     Raises:
       BundleError: it was not built for this platform, does what its role may not do, cannot be
@@ -241,8 +241,8 @@ class JaxExecutor:
     def _call(self, graph: GraphRecord, state: Arrays, inputs: Mapping[str, Any]) -> Arrays:
         """Runs a graph; its new state replaces the old one in `state`."""
         loaded = self._load(graph)
-        own = {name: state[name] for name in loaded.state}
-        outputs, after = loaded.run(loaded.params, own, inputs)
+        donated = {name: state[name] for name in loaded.state}
+        outputs, after = loaded.run(loaded.params, donated, inputs)
         state.update(after)
         return outputs
 
@@ -259,8 +259,8 @@ class JaxExecutor:
             if number:
                 yield
             block = np.zeros((1, width), np.int32)
-            own = tokens[at : min(at + width, count)]
-            block[0, : len(own)] = own
+            chunk = tokens[at : min(at + width, count)]
+            block[0, : len(chunk)] = chunk
             inputs = {"tokens": _put(block), "start": _put(np.array([at], np.int32))}
             self._call(self._prefills[width], state, inputs)
             jax.block_until_ready(state)
@@ -316,13 +316,13 @@ class JaxExecutor:
         return RoundResult(drafter_steps=int(out.pop("drafter_steps")), **out)
 
     def _row_inputs(self, graph: GraphRecord, rows: RowInputs) -> Arrays:
-        """The sampling inputs on the device; uploaded when `rows` is a new object."""
-        kept = self._uploaded
-        if kept is None or kept[0] is not rows or kept[1] != graph.name:
+        """Returns the sampling inputs on the device; uploaded when `rows` is a new object."""
+        uploaded = self._uploaded
+        if uploaded is None or uploaded[0] is not rows or uploaded[1] != graph.name:
             by_name = rows.by_name()
             arrays = {spec.name: _put(by_name[spec.name]) for spec in graph.inputs}
-            self._uploaded = kept = (rows, graph.name, arrays)
-        return kept[2]
+            self._uploaded = uploaded = (rows, graph.name, arrays)
+        return uploaded[2]
 
     def resize(self, order: Sequence[int | None]) -> None:
         """See `Steps.resize`; the device copies the rows."""

@@ -11,7 +11,7 @@ _OUT = np.float32(-np.inf)
 
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:
-    """Log-probabilities of `[V]` logits, float32; entries of -inf stay -inf."""
+    """Returns log-probabilities of `[V]` logits, float32; entries of -inf stay -inf."""
     shifted = logits.astype(np.float32) - np.max(logits)
     return shifted - np.log(np.sum(np.exp(shifted)))
 
@@ -53,7 +53,7 @@ def processed_log_probs(
     top_p: float = 1.0,
     min_p: float = 0.0,
 ) -> np.ndarray:
-    """The distribution that a token is drawn from.
+    """Returns the distribution that a token is drawn from.
 
     Args:
       logits: `[V]` float.
@@ -70,10 +70,10 @@ def processed_log_probs(
         greedy[np.argmax(logits)] = 0.0
         return greedy
     scaled = logits.astype(np.float32) / np.float32(temperature)
-    kept = _keep_top_p(_keep_top_k(scaled, top_k), top_p)
-    return log_softmax(_keep_min_p(kept, min_p))
+    filtered = _keep_top_p(_keep_top_k(scaled, top_k), top_p)
+    return log_softmax(_keep_min_p(filtered, min_p))
 
 
 def choose(log_p: np.ndarray, noise: np.ndarray) -> int:
-    """The Gumbel-max draw: argmax(log_p + noise), the lowest id on a tie."""
+    """Returns the Gumbel-max draw: argmax(log_p + noise), the lowest id on a tie."""
     return int(np.argmax(log_p + noise))

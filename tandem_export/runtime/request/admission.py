@@ -69,7 +69,7 @@ class Job:
 
 
 def round_kind(params: SamplingParams, limits: Limits) -> tuple[RoundKind, int]:
-    """The graph that serves `params`, and the longest draft to ask of it.
+    """Returns the graph that serves `params`, and the longest draft to ask of it.
 
     A gamma between two buckets runs on the larger one.
 

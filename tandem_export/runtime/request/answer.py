@@ -163,7 +163,7 @@ class Sample:
         )
 
     def result(self) -> Result:
-        """The finished answer."""
+        """Returns the finished answer."""
         assert self.finish_reason is not None
         return Result(
             request=self.job.index,

@@ -50,7 +50,7 @@ class ChatTemplate:
         }
 
     def render(self, messages: Sequence[Message], *, add_generation_prompt: bool = True) -> str:
-        """The prompt as text; special tokens are written out.
+        """Returns the prompt as text; special tokens are written out.
 
         Args:
           messages: `role` and `content` each.
@@ -72,7 +72,7 @@ class ChatTemplate:
         return PROCESS.render(self._text, names)
 
     def encode(self, messages: Sequence[Message]) -> list[int]:
-        """The prompt as token ids; as `render`."""
+        """Returns the prompt as token ids; as `render`."""
         # The template writes the begin token itself.
         return encode_text(
             self._tokenizer,

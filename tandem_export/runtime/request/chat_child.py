@@ -66,7 +66,7 @@ def _compiled(text: str) -> Template:
 
 
 def _rendered(request: dict[str, Any]) -> dict[str, str]:
-    """`text`, or `error` with what was wrong."""
+    """Returns `text`, or `error` with what was wrong."""
     try:
         return {"text": _compiled(request["template"]).render(**request["names"])}
     except MemoryError:

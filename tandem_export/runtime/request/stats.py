@@ -76,7 +76,7 @@ class Counts:
         return [a / d for a, d in zip(self.accepted_at, self.drafted_at, strict=True)]
 
     def to_dict(self) -> JsonObject:
-        """Plain JSON values; seconds where the name says so, ratios as fractions."""
+        """Returns plain JSON values; seconds where the name says so, ratios as fractions."""
         return dict(vars(self)) | {
             "drafted_at": list(self.drafted_at),
             "accepted_at": list(self.accepted_at),
@@ -108,7 +108,7 @@ class RequestStats(Counts):
     seconds: float = 0.0
 
     def to_dict(self) -> JsonObject:
-        """As `Counts.to_dict`, with `tokens_per_second`."""
+        """Returns what `Counts.to_dict` does, with `tokens_per_second`."""
         return super().to_dict() | {"tokens_per_second": _ratio(self.tokens, self.seconds)}
 
 
@@ -152,6 +152,6 @@ class EngineStats(Counts):
         return self.seconds - self.prefill_seconds - self.insert_seconds - self.round_seconds
 
     def to_dict(self) -> JsonObject:
-        """As `Counts.to_dict`, with `host_seconds` and `tokens_per_second`."""
+        """Returns what `Counts.to_dict` does, with `host_seconds` and `tokens_per_second`."""
         more = {"host_seconds": self.host_seconds}
         return super().to_dict() | more | {"tokens_per_second": _ratio(self.tokens, self.seconds)}

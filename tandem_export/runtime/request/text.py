@@ -53,7 +53,7 @@ class TextStream:
         self.stopped = True
 
     def take(self) -> str:
-        """The text since the last call, less what may still turn into a stop string."""
+        """Returns the text since the last call, less what may still turn into a stop string."""
         end = len(self.text) - (0 if self.stopped else self._held_back())
         delta = self.text[self._shown : end]
         self._shown = max(self._shown, end)
@@ -78,7 +78,7 @@ class TextStream:
         return self.stopped
 
     def _held_back(self) -> int:
-        """Length of the longest end of the text that begins a stop string."""
+        """Returns the length of the longest end of the text that begins a stop string."""
         longest = min(self._longest - 1, len(self.text))
         tails = range(longest, 0, -1)
         return next((n for n in tails if any(s.startswith(self.text[-n:]) for s in self._stop)), 0)

@@ -21,7 +21,7 @@ _USUAL_GAMMA = 5
 
 
 def batches_of(bundle: Bundle) -> list[int]:
-    """The batch buckets, smallest first.
+    """Returns the batch buckets, smallest first.
 
     Raises:
       BundleError: the bundle has no graphs that can be driven.
@@ -81,7 +81,7 @@ def _check_gamma(gamma: int | None) -> None:
 
 
 def round_graphs(bundle: Bundle, batch: int, kind: RoundKind, *, steps: bool) -> list[GraphRecord]:
-    """What rounds of `kind` call: a graph of their own, or with `steps` those they are made of.
+    """Returns the graphs that rounds of `kind` call: their own, or with `steps` single steps.
 
     Raises:
       BundleError: the bundle lacks one of them.
@@ -99,7 +99,7 @@ def round_graphs(bundle: Bundle, batch: int, kind: RoundKind, *, steps: bool) ->
 
 
 def _anchors(bundle: Bundle) -> dict[int, GraphRecord]:
-    """For each batch, the graph that has it in any case and takes the primary's cache."""
+    """Returns, for each batch, the graph that it always has and that takes the primary's cache."""
     graphs = bundle.manifest.graphs
     blocks = [g for g in graphs if g.role == "primary_block" and g.width == 1]
     anchors = blocks if _in_rows(bundle) else [g for g in graphs if g.role == "insert"]
@@ -111,12 +111,12 @@ def _in_rows(bundle: Bundle) -> bool:
 
 
 def _gammas(bundle: Bundle, batch: int) -> dict[RoundRole, tuple[int, ...]]:
-    own = [graph for graph in bundle.manifest.graphs if graph.batch == batch]
+    graphs = [graph for graph in bundle.manifest.graphs if graph.batch == batch]
     if not _in_rows(bundle):
-        rounds = {role: {g.gamma for g in own if g.role == role} for role in _ROLES}
+        rounds = {role: {g.gamma for g in graphs if g.role == role} for role in _ROLES}
         return {role: tuple(sorted(g for g in rounds[role] if g is not None)) for role in _ROLES}
-    widths = sorted(g.width for g in own if g.role == "primary_block" and g.width)
-    roles = {graph.role for graph in own}
+    widths = sorted(g.width for g in graphs if g.role == "primary_block" and g.width)
+    roles = {graph.role for graph in graphs}
     drafts = tuple(width - 1 for width in widths if width > 1 and "drafter_step" in roles)
     return {"round": (0, *drafts), "round_router": drafts if "router" in roles else ()}
 

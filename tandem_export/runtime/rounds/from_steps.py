@@ -35,7 +35,7 @@ def _log_probs(logits: np.ndarray, rows: RowInputs, slot: int) -> np.ndarray:
 
 
 def _log_probs_of(logits: np.ndarray, tokens: Sequence[int]) -> np.ndarray:
-    """Log-probability `[n]` of each token under its row of `[n, V]` logits, at temperature 1."""
+    """Returns log-probabilities `[n]` of tokens by rows of `[n, V]` logits, at temperature 1."""
     shifted = logits - logits.max(-1, keepdims=True)
     picked = np.take_along_axis(shifted, np.array(tokens)[:, None], -1)[:, 0]
     return picked - np.log(np.exp(shifted).sum(-1))
@@ -76,14 +76,14 @@ class _Draft:
 
     Attributes:
       tokens: `[B, G]` int32.
-      log_q: for each row, the distributions `[V]` from which its drafts were drawn.
+      log_probs_drafter: for each row, the distributions `[V]` from which its drafts were drawn.
       limit: `[B]`, how many tokens the row drafts.
       stopped: `[B]`, 1 where the router ended the draft.
       steps: drafter runs.
     """
 
     tokens: np.ndarray
-    log_q: list[list[np.ndarray]]
+    log_probs_drafter: list[list[np.ndarray]]
     limit: np.ndarray
     stopped: np.ndarray
     steps: int = 0
@@ -159,10 +159,10 @@ class StepRounds:
         for slot, bias in rows.biases.items():
             draft.tokens[slot, step] = np.argmax(logits[slot] + bias)
         for slot in np.flatnonzero((step < draft.limit) & (rows.temperature > 0)).tolist():
-            log_q = _log_probs(logits[slot], rows, slot)
+            log_probs_drafter = _log_probs(logits[slot], rows, slot)
             index = int(state.position[slot]) + 1 + step
-            draft.tokens[slot, step] = draw(log_q, rows.seed[slot], index)
-            draft.log_q[slot].append(log_q)
+            draft.tokens[slot, step] = draw(log_probs_drafter, rows.seed[slot], index)
+            draft.log_probs_drafter[slot].append(log_probs_drafter)
         draft.steps += 1
         return logits
 
@@ -181,10 +181,12 @@ class StepRounds:
             block = rows.biased(slot, logits[: len(drafts) + 1])
             likeliest = np.argmax(block, -1).tolist()
             return judge_greedy(rule, drafts, likeliest).tokens
-        log_p = [_log_probs(row, rows, slot) for row in logits[: len(drafts) + 1]]
+        log_probs_primary = [_log_probs(row, rows, slot) for row in logits[: len(drafts) + 1]]
         position = int(self._registers.position[slot])
         seed = rows.seed[slot]
-        return judge(rule, drafts, draft.log_q[slot], log_p, seed, position).tokens
+        return judge(
+            rule, drafts, draft.log_probs_drafter[slot], log_probs_primary, seed, position
+        ).tokens
 
     def _drafter_alone(self, rows: RowInputs) -> RoundResult:
         state = self._registers
@@ -193,8 +195,8 @@ class StepRounds:
         result = self._empty(1, _Draft(none[:, None], [], none, none, steps=1))
         for slot in np.flatnonzero(state.budget > 0).tolist():
             index = int(state.position[slot]) + 1
-            log_q = _log_probs(logits[slot], rows, slot)
-            token = draw(log_q, rows.seed[slot], index)
+            log_probs_drafter = _log_probs(logits[slot], rows, slot)
+            token = draw(log_probs_drafter, rows.seed[slot], index)
             self._commit(result, slot, (token,), logits[slot][None])
         return result
 

@@ -267,7 +267,7 @@ def chunks_after(
 
 
 def prefill_chunks(count: int, widths: Sequence[int], cache: int) -> Iterator[tuple[int, int]]:
-    """(start, width) of the chunks that cover `count` tokens at the lowest cost.
+    """Yields (start, width) of the chunks that cover `count` tokens at the lowest cost.
 
     The last chunk may reach past the tokens (its rows there are garbage that nothing reads) but not
     past the cache: then it moves back and runs some tokens again.
@@ -284,7 +284,7 @@ def prefill_chunks(count: int, widths: Sequence[int], cache: int) -> Iterator[tu
 
 @functools.cache
 def _cheapest(count: int, widths: tuple[int, ...]) -> tuple[int, ...]:
-    """The widths, of `widths`, that cover `count` tokens at the lowest cost, widest first."""
+    """Returns those of `widths` that cover `count` tokens at the lowest cost, widest first."""
     if count <= 0:
         return ()
     choices = [(width, *_cheapest(count - width, widths)) for width in widths]

@@ -34,7 +34,7 @@ def toy_subject(make: Callable[..., Steps] = ToyExecutor, *, independent: bool =
 
 
 def primary_text(model: ToyModel, prompt: Sequence[int], count: int) -> list[int]:
-    """Greedy decoding of one model, in the plainest way."""
+    """Returns greedy decoding of one model, in the plainest way."""
     tokens = np.array([*prompt, *[0] * count])
     for at in range(len(prompt), len(tokens)):
         tokens[at] = np.argmax(model.logits(tokens, at - 1))
@@ -42,7 +42,7 @@ def primary_text(model: ToyModel, prompt: Sequence[int], count: int) -> list[int
 
 
 def toy_tokenizer() -> Tokenizer:
-    """13 tokens; id 7 and 8 are the two bytes of 'é'."""
+    """Returns a tokenizer of 13 tokens; ids 7 and 8 are the two bytes of 'é'."""
     pieces = ["<end>", "a", "b", "c", "ab", "Ġthe", "Ġ", "Ã", "©", "y", "z", "!", "?"]
     tokenizer = Tokenizer(models.BPE({p: i for i, p in enumerate(pieces)}, []))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -80,7 +80,9 @@ def toy_engine(
         tau=0.5,
         end_tokens=end,
     )
-    kinds = [RoundKind(role=role, gamma=g) for role, own in limits.gammas.items() for g in own]
+    kinds = [
+        RoundKind(role=role, gamma=g) for role, gammas in limits.gammas.items() for g in gammas
+    ]
     for steps in (False, True):
         executor.warm_up(kinds, steps=steps)
     engine = Engine(executor, limits, toy_tokenizer(), driver=driver, independent=independent)

@@ -30,7 +30,7 @@ _HOT = SamplingParams(temperature=1.3, seed=7, rule="gumbel")
 
 
 def a_round_is_a_draft_verified(subject: Subject) -> None:
-    """Greedy: each round commits the drafts that the primary agrees with, and its own token."""
+    """Checks that a greedy round commits the drafts that the primary agrees with, and its token."""
     for rounds in subject.drivers():
         rows = Row(prompt=PROMPTS[1]), Row(prompt=PROMPTS[2], budget=9)
         results = run_rows(subject, rounds, rows)
@@ -69,7 +69,7 @@ def a_result_has_the_shapes_that_are_documented(subject: Subject) -> None:
 
 
 def log_probabilities_are_the_primarys_at_temperature_1(subject: Subject) -> None:
-    """Of sampled rows too, before any filter."""
+    """Checks log-probabilities, of sampled rows too, before any filter."""
     for rounds in subject.drivers():
         rows = Row(prompt=PROMPTS[1], params=_SAMPLED), Row(prompt=PROMPTS[2])
         results = run_rows(subject, rounds, rows)
@@ -82,7 +82,7 @@ def log_probabilities_are_the_primarys_at_temperature_1(subject: Subject) -> Non
 
 
 def every_row_has_parameters_of_its_own(subject: Subject) -> None:
-    """Greedy, filtered and hot rows, in both slots: each is the primary's text for its seed."""
+    """Checks greedy, filtered and hot rows in both slots: each is the primary's text."""
     rows = [Row(prompt=PROMPTS[1], params=params) for params in (_SAMPLED, _HOT, SamplingParams())]
     want = [expected_text(subject, row) for row in rows]
     assert len({tuple(text) for text in want}) == len(rows), "the three differ"
@@ -94,7 +94,7 @@ def every_row_has_parameters_of_its_own(subject: Subject) -> None:
 
 
 def a_row_drafts_no_more_than_it_is_told(subject: Subject) -> None:
-    """Nor more than the budget leaves room for; the text stays the same."""
+    """Checks that no more is drafted than the budget leaves room for; the text is the same."""
     for rounds in subject.drivers():
         rows = Row(prompt=PROMPTS[1], max_draft=1), Row(prompt=PROMPTS[2], max_draft=0)
         results = run_rows(subject, rounds, rows)
@@ -107,7 +107,7 @@ def a_row_drafts_no_more_than_it_is_told(subject: Subject) -> None:
 
 
 def a_row_stops_at_its_budget(subject: Subject) -> None:
-    """Its neighbour goes on; a row without any commits nothing from the start."""
+    """Checks that a row without budget commits nothing, and that its neighbour goes on."""
     for rounds in subject.drivers():
         rows = Row(prompt=PROMPTS[1], budget=2), Row(prompt=PROMPTS[2], budget=7)
         results = run_rows(subject, rounds, rows)
@@ -123,7 +123,7 @@ def _check_nothing(result: RoundResult, slot: int) -> None:
 
 
 def a_rule_is_a_rows_own(subject: Subject) -> None:
-    """A row that commits its drafts unverified, beside one that verifies them."""
+    """Checks a row that commits its drafts unverified, beside one that verifies them."""
     for rounds in subject.drivers():
         row = Row(prompt=PROMPTS[1], params=SamplingParams(mode="standalone"), budget=subject.gamma)
         results = run_rows(subject, rounds, (row, Row(prompt=PROMPTS[2])))
@@ -132,7 +132,7 @@ def a_rule_is_a_rows_own(subject: Subject) -> None:
 
 
 def the_router_stops_a_row_at_its_own_threshold(subject: Subject) -> None:
-    """One row never goes on after its first draft, the other is never stopped."""
+    """Checks that one row never goes on after its first draft, and the other is never stopped."""
     if not subject.router:
         return
     kind = RoundKind(role="round_router", gamma=subject.gamma)
@@ -144,7 +144,7 @@ def the_router_stops_a_row_at_its_own_threshold(subject: Subject) -> None:
 
 
 def a_rounds_row_does_not_depend_on_its_neighbours(subject: Subject) -> None:
-    """Bit for bit, log-probabilities too: beside idle slots, and beside a sampled row."""
+    """Checks bit for bit, log-probabilities too, beside idle slots and beside a sampled row."""
     row = Row(prompt=PROMPTS[2], params=_HOT)
     for rounds in subject.drivers():
         seen: list[np.ndarray] = []
@@ -157,7 +157,7 @@ def a_rounds_row_does_not_depend_on_its_neighbours(subject: Subject) -> None:
 
 
 def new_inputs_hold_from_the_next_round(subject: Subject) -> None:
-    """A row that was greedy is sampled; only the object that holds the inputs says so."""
+    """Checks that a greedy row becomes sampled when only the object with the inputs says so."""
     prompt = PROMPTS[1]
     for rounds in subject.drivers():
         inputs = insert_all(subject, rounds, [Row(prompt=prompt)])
@@ -169,7 +169,7 @@ def new_inputs_hold_from_the_next_round(subject: Subject) -> None:
 
 
 def a_rounds_result_is_the_callers(subject: Subject) -> None:
-    """No later call changes it."""
+    """Checks that no later call changes a result."""
     for rounds in subject.drivers():
         inputs = insert_all(subject, rounds, (Row(prompt=PROMPTS[1]), Row(prompt=PROMPTS[2])))
         result = rounds.round(subject.kind, inputs)

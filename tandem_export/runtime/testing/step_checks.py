@@ -39,7 +39,7 @@ def blocks_give_the_primarys_logits(subject: Subject) -> None:
 
 
 def drafter_steps_give_the_drafters_logits(subject: Subject) -> None:
-    """Two steps after a prompt, over rows at different positions."""
+    """Checks two steps after a prompt, over rows at different positions."""
     executor, prompts = subject.idle(), PROMPTS[1:]
     for slot, prompt in enumerate(prompts):
         put(executor, prompt, slot)
@@ -54,7 +54,7 @@ def drafter_steps_give_the_drafters_logits(subject: Subject) -> None:
 
 
 def the_router_predicts_each_row_by_itself(subject: Subject) -> None:
-    """The acceptance of a row follows its logits to another slot."""
+    """Checks that the acceptance of a row follows its logits to another slot."""
     if not subject.router:
         return
     executor = subject.idle()
@@ -72,7 +72,7 @@ def the_router_predicts_each_row_by_itself(subject: Subject) -> None:
 
 
 def prompts_of_any_length_are_prefilled(subject: Subject) -> None:
-    """One token, some, and so many that the last chunk ends with the cache."""
+    """Checks one token, some, and so many that the last chunk ends with the cache."""
     executor = subject.idle()
     for length in (1, 2, 5, executor.cache // 2, executor.cache):
         prompt = tuple(1 + (5 * i + length) % 12 for i in range(length))
@@ -83,7 +83,7 @@ def prompts_of_any_length_are_prefilled(subject: Subject) -> None:
 
 
 def a_prefill_changes_no_slot(subject: Subject) -> None:
-    """A row goes on after another prompt was prefilled and never inserted."""
+    """Checks that a row goes on after another prompt was prefilled and never inserted."""
     executor, prompt = subject.idle(), PROMPTS[1]
     put(executor, prompt, 1)
     executor.prefill(PROMPTS[2])
@@ -97,7 +97,7 @@ def a_prefill_changes_no_slot(subject: Subject) -> None:
 
 
 def a_prefilled_row_serves_many_inserts(subject: Subject) -> None:
-    """Two prompts are prefilled; the first goes into both slots, before and after the second."""
+    """Checks two prefilled prompts; the first goes into both slots, before and after the second."""
     executor = subject.idle()
     first, second = (executor.prefill(prompt) for prompt in PROMPTS[1:])
     for prefilled, slot, prompt in (
@@ -114,7 +114,7 @@ def a_prefilled_row_serves_many_inserts(subject: Subject) -> None:
 
 
 def an_insert_replaces_whatever_stood_there(subject: Subject) -> None:
-    """A short prompt after a long one that single steps went on with."""
+    """Checks a short prompt after a long one that single steps went on with."""
     executor = subject.idle()
     put(executor, PROMPTS[2], 0)
     for at in (8, 9):
@@ -129,7 +129,7 @@ def an_insert_replaces_whatever_stood_there(subject: Subject) -> None:
 
 
 def a_steps_row_does_not_depend_on_its_neighbours(subject: Subject) -> None:
-    """Bit for bit: beside an idle row, and beside two others."""
+    """Checks a row bit for bit, beside an idle row and beside two others."""
     seen: list[tuple[np.ndarray, np.ndarray]] = []
     for neighbour in (None, *PROMPTS[:2]):
         executor = subject.idle()
@@ -149,7 +149,7 @@ def a_steps_row_does_not_depend_on_its_neighbours(subject: Subject) -> None:
 
 
 def an_idle_row_runs_along(subject: Subject) -> None:
-    """From wherever it is told to, up to the cache's end; a row inserted later finds no trace."""
+    """Checks starts up to the cache's end; a row that is inserted later finds no trace."""
     executor, prompt, width = subject.idle(), PROMPTS[1], subject.gamma + 1
     put(executor, prompt, 0)
     for at in (0, 3, executor.cache - width):
@@ -165,7 +165,7 @@ def an_idle_row_runs_along(subject: Subject) -> None:
 
 
 def an_array_that_was_passed_may_change(subject: Subject) -> None:
-    """The caller writes into tokens, starts and logits as soon as a call has returned."""
+    """Checks that the caller may write into tokens, starts and logits once a call has returned."""
     executor, prompt = subject.idle(), PROMPTS[1]
     put(executor, prompt, 0)
 
@@ -190,7 +190,7 @@ def an_array_that_was_passed_may_change(subject: Subject) -> None:
 
 
 def a_result_is_valid_until_the_next_step_of_its_kind(subject: Subject) -> None:
-    """Logits stay what they are while other calls are made."""
+    """Checks that logits stay what they are while other calls are made."""
     executor, prompt = subject.idle(), PROMPTS[1]
     put(executor, prompt, 0)
     tokens, at = block([prompt[-1:]], executor.batch), starts([5], executor.batch)
@@ -208,7 +208,7 @@ def a_result_is_valid_until_the_next_step_of_its_kind(subject: Subject) -> None:
 
 
 def blocks_reach_the_caches_end(subject: Subject) -> None:
-    """The last token of a block stands in the cache's last place."""
+    """Checks a block whose last token is at the cache's last index."""
     executor, width = subject.idle(), subject.gamma + 1
     prompt = tuple(1 + (7 * i) % 12 for i in range(executor.cache - width + 1))
     put(executor, prompt, 1)

@@ -229,14 +229,14 @@ class ToyExecutor:
         reserve = 0 if rule == AcceptanceRule.STANDALONE else 1
         limit = min(int(rows.max_draft[b]), kind.gamma, at.budget - reserve)
         drafts: list[int] = []
-        log_q: list[np.ndarray] = []
+        log_probs_drafter: list[np.ndarray] = []
         token = at.last
         if self.independent and limit and at.position:
             self._step(b, at.previous, at.position - 1)
         for i in range(limit):
             logits = self._step(b, token, at.position + i)
-            log_q.append(log_probs(logits))
-            token = draw(log_q[-1], seed, at.position + 1 + i)
+            log_probs_drafter.append(log_probs(logits))
+            token = draw(log_probs_drafter[-1], seed, at.position + 1 + i)
             drafts.append(token)
             predicted = _likeliest(logits)
             if kind.role == "round_router" and predicted < rows.tau[b] and i + 1 < limit:
@@ -244,8 +244,8 @@ class ToyExecutor:
                 break
         padded = np.array([at.last, *drafts, *[0] * (kind.gamma - len(drafts))])
         logits = self._block(b, padded, at.position)
-        log_p = [log_probs(x) for x in logits[: len(drafts) + 1]]
-        tokens = judge(rule, drafts, log_q, log_p, seed, at.position).tokens
+        log_probs_primary = [log_probs(x) for x in logits[: len(drafts) + 1]]
+        tokens = judge(rule, drafts, log_probs_drafter, log_probs_primary, seed, at.position).tokens
         n = len(tokens)
         out.tokens[b, :n], out.count[b], out.drafted[b] = tokens, n, len(drafts)
         for i, token in enumerate(tokens):

@@ -27,7 +27,7 @@ Answer = TypeVar("Answer")
 
 
 def what_it_declares_is_true(subject: Subject) -> None:
-    """Slots and positions are numbers; `rounds` has the slots that the steps have."""
+    """Checks that slots and positions are numbers, and that `rounds` has the slots of the steps."""
     executor = subject.idle()
     assert type(executor.batch) is int and executor.batch >= 2
     assert type(executor.cache) is int and executor.cache >= 24
@@ -42,7 +42,7 @@ def what_it_declares_is_true(subject: Subject) -> None:
 
 
 def nothing_compiles_after_warm_up(subject: Subject) -> None:
-    """By steps, and by whole rounds where there are any; what was not warm is counted."""
+    """Checks steps, and whole rounds where there are any; what was not warm is counted."""
     with closing(subject.make()) as executor:
         put(executor, PROMPTS[1], 0)
         executor.primary_block(block([(1,)], executor.batch), starts([5], executor.batch))
@@ -60,7 +60,7 @@ def nothing_compiles_after_warm_up(subject: Subject) -> None:
 
 
 def a_warm_up_disturbs_no_row(subject: Subject) -> None:
-    """In the middle of a row's rounds."""
+    """Checks a call in the middle of a row's rounds."""
     for rounds in subject.drivers():
         inputs = insert_all(subject, rounds, [_ROW])
         results = [rounds.round(subject.kind, inputs)]
@@ -70,7 +70,7 @@ def a_warm_up_disturbs_no_row(subject: Subject) -> None:
 
 
 def a_released_slot_is_idle(subject: Subject) -> None:
-    """Released twice it is as idle; the other row goes on, and the slot is used again."""
+    """Checks that a row may be released twice, the other goes on, and the slot is used again."""
     other = Row(prompt=PROMPTS[2])
     for rounds in subject.drivers():
         inputs = insert_all(subject, rounds, (_ROW, other))
@@ -103,7 +103,7 @@ def rows_that_change_places_go_on(subject: Subject) -> None:
 
 
 def other_threads_may_call_it(subject: Subject) -> None:
-    """One at a time: a thread prefills, another inserts, each round has a thread of its own."""
+    """Checks threads one at a time: one prefills, another inserts, each round has its own."""
     for rounds in subject.drivers():
         results: list[RoundResult] = []
         prefilled = _in_a_thread(lambda: subject.executor.prefill(_ROW.prompt))
@@ -134,7 +134,7 @@ def _in_a_thread(call: Callable[[], Answer]) -> Answer:
 
 
 def after_an_error_slots_are_released_and_used_again(subject: Subject) -> None:
-    """A row of another executor is refused; rows that are inserted anew are as good as ever."""
+    """Checks that a row of another executor is refused, and that rows inserted again are right."""
     for rounds in subject.drivers():
         insert_all(subject, rounds, (_ROW, _ROW))
         try:
@@ -150,7 +150,7 @@ def after_an_error_slots_are_released_and_used_again(subject: Subject) -> None:
 
 
 def it_can_be_closed(subject: Subject) -> None:
-    """With rows in it, and once more."""
+    """Checks a close with rows in it, and once more."""
     executor = subject.make()
     put(executor, PROMPTS[1], 0)
     executor.close()

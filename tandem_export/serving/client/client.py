@@ -27,7 +27,7 @@ class Wire(Protocol):
     def send(
         self, signature: str, definition: Signature, inputs: Mapping[str, np.ndarray]
     ) -> dict[str, np.ndarray]:
-        """Returns one call; raises as `Model.call` does."""
+        """Calls a signature once; raises as `Model.call` does."""
         ...
 
     def close(self) -> None:

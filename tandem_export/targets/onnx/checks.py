@@ -25,7 +25,7 @@ LARGEST_FILE = 1_000_000
 
 
 def check_file(path: Path, graph: Graph, places: Mapping[str, TensorPlace]) -> None:
-    """Everything that can be seen without running the graph; external data is not read.
+    """Checks everything that can be seen without running the graph; reads no external data.
 
     Raises:
       FileSizeError: the file is larger than `LARGEST_FILE`.
@@ -59,11 +59,13 @@ def _describe(kind: TypeProto.Tensor) -> Described:
 
 
 def _check_weights(graph: Graph, model: ModelProto, places: Mapping[str, TensorPlace]) -> None:
-    own = {t.name: t for t in model.graph.initializer if t.data_location == TensorProto.EXTERNAL}
-    if set(own) != set(graph.params):
+    external = {
+        t.name: t for t in model.graph.initializer if t.data_location == TensorProto.EXTERNAL
+    }
+    if set(external) != set(graph.params):
         rule = f"external tensors must be the parameters {sorted(graph.params)}"
-        raise NameMismatchError(f"{graph.name}: {rule}. Got: {sorted(own)}")
-    for name, tensor in own.items():
+        raise NameMismatchError(f"{graph.name}: {rule}. Got: {sorted(external)}")
+    for name, tensor in external.items():
         place, data = places[name], {entry.key: entry.value for entry in tensor.external_data}
         want = {"location": WEIGHTS, "offset": str(place.offset), "length": str(place.length)}
         kind = helper.np_dtype_to_tensor_dtype(place.dtype)

@@ -15,7 +15,7 @@ from tandem_export.targets.onnx.operators import IR_VERSION, OPSET
 
 
 def convert(graph: Graph, places: Mapping[str, TensorPlace]) -> ModelProto:
-    """The graph as an ONNX model: inputs are its state and inputs, outputs its outputs, by name.
+    """Converts a graph to an ONNX model that takes its state and inputs, and returns its outputs.
 
     Args:
       graph: of the `rows` contract; the state that its function returns is left out.
@@ -29,10 +29,10 @@ def convert(graph: Graph, places: Mapping[str, TensorPlace]) -> ModelProto:
         return graph.function(params, state, inputs)[0]
 
     leaves = (graph.params, graph.state, graph.inputs)
-    closed, made = jax.make_jaxpr(outputs, return_shape=True)(*leaves)
+    closed, shapes = jax.make_jaxpr(outputs, return_shape=True)(*leaves)
     names = [name for part in leaves for name in sorted(part)]
     origin = f"{graph.name} (role {graph.role})"
-    body = lower(closed, graph.name, names, sorted(made), origin=origin)
+    body = lower(closed, graph.name, names, sorted(shapes), origin=origin)
     opsets = [helper.make_opsetid("", OPSET)]
     model = helper.make_model(body, opset_imports=opsets, ir_version=IR_VERSION)
     bind_weights(model, {name: places[name] for name in graph.params})

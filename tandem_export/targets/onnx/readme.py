@@ -9,7 +9,7 @@ from tandem_export.bundle import GraphRecord, TensorSpec
 
 
 def readme(graphs: Sequence[GraphRecord]) -> str:
-    """Every input and output with shape and dtype, and a round in numpy."""
+    """Describes every input and output with shape and dtype, and a round in numpy."""
     text = resources.files("tandem_export.targets.onnx").joinpath("readme.md").read_text("utf-8")
     return text.replace("@GRAPHS@", "\n".join(_graph(graph) for graph in graphs))
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnxruntime
 
 from tandem_export.graphs import Graph
 from tandem_export.targets.validate import values
+from tandem_export.targets.validate.arrays import Array, Arrays
 from tandem_export.targets.validate.case import draw_case
 
 
@@ -23,7 +23,9 @@ def check_values(path: Path, graph: Graph, weights: Mapping[str, np.ndarray]) ->
     session = _session(path)
     names = sorted(graph.outputs)
 
-    def run(params: Any, state: Any, inputs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    def run(
+        params: Arrays, state: Arrays, inputs: Arrays
+    ) -> tuple[dict[str, Array], dict[str, Array]]:
         del params  # the file points at them
         results: list = session.run(names, state | inputs)  # type: ignore[assignment]
         return dict(zip(names, results, strict=True)), {}

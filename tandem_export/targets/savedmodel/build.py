@@ -82,7 +82,7 @@ def build_savedmodel(context: BuildContext[SavedModelOptions]) -> SavedModelFact
 
 
 def _default(graphs: Sequence[Graph]) -> str | None:
-    """`generate` at the smallest bucket."""
+    """Returns the name of `generate` at the smallest bucket."""
     every = [graph for graph in graphs if graph.role == "generate"]
     smallest = min(every, key=lambda graph: (graph.batch, graph.width or 0), default=None)
     return None if smallest is None else smallest.name

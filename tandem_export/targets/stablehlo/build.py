@@ -15,7 +15,7 @@ import jax
 from jax import export
 
 from tandem_export.bundle import Artifact, GraphRecord
-from tandem_export.graphs import Graph
+from tandem_export.graphs import Arrays, Graph
 from tandem_export.targets.context import BuildContext
 from tandem_export.targets.errors import SerializationError
 from tandem_export.targets.record import graph_record
@@ -87,7 +87,7 @@ def build_stablehlo(context: BuildContext[None]) -> None:
 
 
 def _workers(graphs: Sequence[Graph]) -> int:
-    """Every graph that is checked has random parameters of its own in memory."""
+    """Returns how many graphs are built at once: a check holds random parameters in memory."""
     sizes = [sum(leaf.size * leaf.dtype.itemsize for leaf in g.params.values()) for g in graphs]
     return 1 if max(sizes, default=0) > _LARGE else os.cpu_count() or 1
 
@@ -148,7 +148,7 @@ def _export(graph: Graph, platform: str, placed: Placement | None) -> export.Exp
 def _export_with(
     graph: Graph, platform: str, placed: Placement | None, *, keep_unused: bool
 ) -> export.Exported:
-    def function(params: Any, state: Any, inputs: Any) -> Any:
+    def function(params: Arrays, state: Arrays, inputs: Arrays) -> Any:
         return graph.function(params, state, inputs)
 
     function.__name__ = graph.name  # the module is called jit_<name>
@@ -177,7 +177,7 @@ def _load(name: str, serialized: bytes) -> export.Exported:
 
 
 def _run(loaded: export.Exported) -> values.Run:
-    def run(*arguments: Any) -> Any:
+    def run(*arguments: values.Arrays) -> Any:
         with values.compiled(loaded.call) as call:
             return jax.device_get(call(*arguments))
 
@@ -194,13 +194,13 @@ def _record(graph: Graph, loaded: export.Exported, difference: float | None) -> 
 
 
 def stablehlo_version(module: bytes) -> str:
-    """The StableHLO version that a portable artifact targets, from its bytecode header.
+    """Returns the StableHLO version that a portable artifact targets, from its bytecode header.
 
     Raises:
       SerializationError: the bytes are not a portable artifact.
     """
-    found = _PRODUCER.search(module[:64])
-    if found is None:
+    match = _PRODUCER.search(module[:64])
+    if match is None:
         rule = "a portable artifact must name its StableHLO version in its header"
         raise SerializationError(f"{rule}. Got: {module[:32]!r}")
-    return found[1].decode()
+    return match[1].decode()

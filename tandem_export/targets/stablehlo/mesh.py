@@ -21,7 +21,7 @@ AXIS = "chips"
 
 
 def abstract_mesh(chips: int) -> AbstractMesh:
-    """`chips` in a row, no devices behind them."""
+    """Returns a mesh of `chips` in a row, without devices."""
     return AbstractMesh((chips,), (AXIS,), axis_types=(AxisType.Auto,))
 
 
@@ -73,8 +73,10 @@ def _axes(graph: Graph, config: TandemConfig, chips: int) -> dict[str, int]:
 def _weight_axis(
     name: str, leaf: jax.ShapeDtypeStruct, config: TandemConfig, chips: int
 ) -> int | None:
-    part, own = name.split(".", 1)
-    return None if part == "router" else split_axis(own, leaf.shape, getattr(config, part), chips)
+    part, tensor = name.split(".", 1)
+    return (
+        None if part == "router" else split_axis(tensor, leaf.shape, getattr(config, part), chips)
+    )
 
 
 def _output_axis(leaf: jax.ShapeDtypeStruct, config: TandemConfig, chips: int) -> int | None:
@@ -85,7 +87,7 @@ def _output_axis(leaf: jax.ShapeDtypeStruct, config: TandemConfig, chips: int) -
 def _cache_axis(
     name: str, leaf: jax.ShapeDtypeStruct, config: TandemConfig, chips: int
 ) -> int | None:
-    """Caches `[B, K, S, H]` by their heads, those of a prefilled row too; the rest is whole."""
+    """Returns the axis of heads of a cache `[B, K, S, H]`, of a prefilled row's too; else None."""
     cache = parse_cache_name(next(iter(without_prefix([name])), name))
     if cache is None:
         return None

@@ -12,6 +12,10 @@ from tandem_export.targets.errors import (
     ShapeMismatchError,
 )
 
+# Of numpy, of jax, or a shape with a dtype: they have no type in common.
+Array = Any
+Arrays = Mapping[str, Array]
+
 
 class Described(NamedTuple):
     """An array as an export describes it: its sizes, and its dtype by numpy's name."""
@@ -20,7 +24,7 @@ class Described(NamedTuple):
     dtype: str
 
 
-def described(leaves: Mapping[str, Any]) -> dict[str, Described]:
+def described(leaves: Arrays) -> dict[str, Described]:
     """Describes what has `shape` and `dtype`, by name."""
     return {n: Described(tuple(leaf.shape), str(leaf.dtype)) for n, leaf in leaves.items()}
 

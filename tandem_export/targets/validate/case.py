@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import numpy as np
 
 from tandem_export.contract import CacheName, is_cache, parse_cache_name, position_name
 from tandem_export.graphs import Graph, Shapes
+from tandem_export.targets.validate.arrays import Array, Arrays
 
 _SEED = 20240213
 _ALIGNMENT = 64  # bytes
@@ -24,15 +23,13 @@ POISON = {"k": np.float32(np.inf), "v": np.float32(1e30)}
 class Case:
     """The arguments of one comparison, by name; `poisoned` says whether the caches hold poison."""
 
-    params: dict[str, Any]
+    params: dict[str, Array]
     state: dict[str, np.ndarray]
     inputs: dict[str, np.ndarray]
     poisoned: bool = False
 
 
-def draw_case(
-    graph: Graph, tensors: Mapping[str, Any] | None = None, *, empty: bool = False
-) -> Case:
+def draw_case(graph: Graph, tensors: Arrays | None = None, *, empty: bool = False) -> Case:
     """Draws the arguments of a graph: every row at another position, poison from there on.
 
     Args:
@@ -73,12 +70,12 @@ def _poison(cache: np.ndarray, name: CacheName, position: np.ndarray) -> np.ndar
     return np.where(unseen[:, None, :, None], POISON[name.kind].astype(cache.dtype), cache)
 
 
-def _params(graph: Graph, rng: np.random.Generator) -> dict[str, Any]:
+def _params(graph: Graph, rng: np.random.Generator) -> dict[str, Array]:
     return {name: _draw_param(leaf, rng) for name, leaf in sorted(graph.params.items())}
 
 
 def _draw_param(leaf: jax.ShapeDtypeStruct, rng: np.random.Generator) -> jax.Array:
-    """Floats are centred, so that activations neither grow nor all have one sign."""
+    """Draws values; floats are centred, so that activations neither grow nor have one sign."""
     value = _draw(leaf, rng)
     if value.dtype.kind not in "iub":
         value -= np.asarray(0.5, value.dtype)

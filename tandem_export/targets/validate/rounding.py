@@ -8,7 +8,7 @@ changes is allowed. The multiple is small, so that anything but rounding shows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -16,8 +16,8 @@ import ml_dtypes
 import numpy as np
 
 from tandem_export.targets.errors import ValueMismatchError
+from tandem_export.targets.validate.arrays import Array, Arrays
 
-Arrays = Mapping[str, Any]
 # Times what one unit in the last place changes. On a model of 30 layers, ONNX Runtime is at most 4
 # times that away from XLA, and 1.4 times in the middle.
 FACTOR = 16
@@ -34,15 +34,15 @@ _LARGEST = 1 << 16
 _SEED = 20240214
 
 
-def moved(arrays: Arrays, rng: np.random.Generator) -> dict[str, Any]:
-    """The same arrays; each float of the small ones is one unit in its last place off, up or down.
+def moved(arrays: Arrays, rng: np.random.Generator) -> dict[str, Array]:
+    """Moves each float of the small arrays by one unit in its last place, up or down.
 
     NaN, infinities, poison, integers and large arrays stay as they are.
     """
     return {name: _move(value, rng) for name, value in arrays.items()}
 
 
-def _move(value: Any, rng: np.random.Generator) -> Any:
+def _move(value: Array, rng: np.random.Generator) -> Array:
     if value.size > _LARGEST or not _is_float(value.dtype):
         return value
     array = np.asarray(value)
@@ -60,7 +60,7 @@ def _is_float(dtype: Any) -> bool:
 def allowances(
     run: Callable[..., Arrays], arguments: tuple[Arrays, ...], want: Arrays
 ) -> dict[str, float]:
-    """The largest absolute difference that rounding explains, by result; 0 for integers.
+    """Returns the largest absolute difference that rounding explains, by result; 0 for integers.
 
     Args:
       run: the compiled function: results by name.
@@ -87,14 +87,14 @@ def _floor(value: np.ndarray) -> float:
 
 
 def distance(want: np.ndarray, got: np.ndarray) -> float:
-    """Largest absolute difference; infinities in the same place are equal."""
+    """Returns largest absolute difference; infinities in the same place are equal."""
     one, other = want.astype(np.float64), got.astype(np.float64)
     with np.errstate(invalid="ignore"):
         return float(np.max(np.where(one == other, 0.0, np.abs(one - other)), initial=0.0))
 
 
 def check_distance(where: str, want: np.ndarray, got: np.ndarray, allowed: float) -> float:
-    """The distance of a result from what the traced function gives.
+    """Returns the distance of a result from what the traced function gives.
 
     Args:
       where: the graph and the result, for the error.

@@ -20,18 +20,18 @@ _DONATED = re.compile(r"tf\.aliasing_output = (\d+)|jax\.buffer_donor")
 
 
 def arguments(exported: export.Exported) -> tuple[Any, Any, Any]:
-    """`(params, state, inputs)` of an exported graph, arrays as shape and dtype."""
+    """Returns `(params, state, inputs)` of an exported graph, arrays as shape and dtype."""
     positional, _ = jax.tree.unflatten(exported.in_tree, exported.in_avals)
     return positional
 
 
 def results(exported: export.Exported) -> Any:
-    """`(outputs, state)` of an exported graph, arrays as shape and dtype."""
+    """Returns `(outputs, state)` of an exported graph, arrays as shape and dtype."""
     return jax.tree.unflatten(exported.out_tree, exported.out_avals)
 
 
 def check_signature(exported: export.Exported, graph: Graph) -> None:
-    """Names, shapes and dtypes of all arguments, and of the state that comes back.
+    """Checks names, shapes and dtypes of all arguments, and of the state that comes back.
 
     Raises:
       NameMismatchError, ShapeMismatchError, DtypeMismatchError: the first difference found.
@@ -58,18 +58,18 @@ def _compare(graph: str, part: str, got: Any, want: Shapes) -> None:
 
 
 def unused_arguments(exported: export.Exported, graph: Graph) -> list[tuple[str, str]]:
-    """The (part, name) of arguments that the module dropped because nothing depends on them."""
+    """Returns (part, name) of the arguments that the module dropped: nothing depends on them."""
     names = [
         (part, name)
         for part in ("params", "state", "inputs")
         for name in sorted(getattr(graph, part))
     ]
-    kept = set(exported.module_kept_var_idx)
-    return [name for index, name in enumerate(names) if index not in kept]
+    used = set(exported.module_kept_var_idx)
+    return [name for index, name in enumerate(names) if index not in used]
 
 
 def check_params_used(exported: export.Exported, graph: Graph) -> None:
-    """A graph takes only the parameters that its results depend on.
+    """Checks that a graph takes only the parameters that its results depend on.
 
     Raises:
       UnusedParameterError: the text lists the others.
@@ -88,7 +88,7 @@ def check_donation(exported: export.Exported, graph: Graph) -> None:
     Raises:
       DonationError: the text lists the state that would be copied, or overwritten too early.
     """
-    own = _main_arguments(exported.mlir_module())
+    arguments_of_main = _main_arguments(exported.mlir_module())
     # The platform index, if there is one, comes before params and state.
     first = len(own) - len(graph.inputs) - len(graph.state)
     marked = own[first : first + len(graph.state)]
@@ -105,7 +105,7 @@ def check_donation(exported: export.Exported, graph: Graph) -> None:
 
 
 def _main_arguments(module: str) -> list[str]:
-    """The text of each argument of @main, attributes included."""
+    """Returns the text of each argument of @main, attributes included."""
     start = module.index("@main(")
     signature = module[start : module.index(") -> ", start)]
     return re.split(r"%arg\d+: ", signature)[1:]

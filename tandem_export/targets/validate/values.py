@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,12 +14,13 @@ from tandem_export.graphs import Graph
 from tandem_export.model import MASKED
 from tandem_export.storage import return_free_memory
 from tandem_export.targets.errors import ValueMismatchError
+from tandem_export.targets.validate.arrays import Array, Arrays
 from tandem_export.targets.validate.case import Case
 from tandem_export.targets.validate.rounding import POISONED, allowances, check_distance
 
 # (params, state, inputs) -> (outputs, state), by name. An export that keeps its state to itself, or
 # leaves the writing to its caller, returns no state: then outputs alone are compared.
-Run = Callable[[Any, Any, Any], tuple[Mapping[str, Any], Mapping[str, Any]]]
+Run = Callable[[Arrays, Arrays, Arrays], tuple[Arrays, Arrays]]
 # Only the meaning of the modules is compared, and this halves the time to compile them.
 _CPU_OPTIONS = {"xla_backend_optimization_level": 0}
 
@@ -39,7 +40,7 @@ def check_values(graph: Graph, run: Run, case: Case) -> float:
     arguments = (case.params, case.state, case.inputs)
     with compiled(graph.function) as function:
 
-        def reference(*values: Any) -> dict[str, np.ndarray]:
+        def reference(*values: Array) -> dict[str, np.ndarray]:
             return _named(*function(*values))
 
         want = reference(*arguments)
@@ -58,14 +59,14 @@ def check_values(graph: Graph, run: Run, case: Case) -> float:
     )
 
 
-def _named(outputs: Mapping[str, Any], state: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """Both in one, under names such as `output 'logits'`."""
+def _named(outputs: Arrays, state: Arrays) -> dict[str, np.ndarray]:
+    """Joins both, under names such as `output 'logits'`."""
     named = {f"output {name!r}": np.asarray(value) for name, value in outputs.items()}
     return named | {f"state {name!r}": np.asarray(value) for name, value in state.items()}
 
 
 def _check_sound(where: str, name: str, *values: np.ndarray) -> None:
-    """State may hold poison still, where nothing was written; an output may not."""
+    """Checks for NaN; state may still hold poison where nothing was written, an output may not."""
     # MASKED is the logit of a token that a drafter of reduced vocabulary lacks.
     sound = [(np.abs(value.astype(np.float64)) < POISONED) | (value == MASKED) for value in values]
     if name.startswith("output") and not all(each.all() for each in sound):

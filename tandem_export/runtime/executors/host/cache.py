@@ -66,7 +66,7 @@ class HostCache:
                 self._whole[:, :, row] = other._whole[:, :, at]
 
     def copy_rows(self, count: int) -> np.ndarray:
-        """A copy of the first `count` places of row 0, `[L, 2, K, count, H]`."""
+        """Returns a copy of the first `count` places of row 0, `[L, 2, K, count, H]`."""
         return self._whole[:, :, 0, :, :count].copy()
 
     def put_rows(self, slot: int, rows: np.ndarray) -> None:

@@ -137,9 +137,9 @@ class HostExecutor:
         arrays: Arrays = {name: a for cache in caches.values() for name, a in cache.layers.items()}
         rows: list[tuple[HostCache, np.ndarray]] = []
         for cache in caches.values():
-            whole, views = cache.block(graph.width or 0)
+            block, views = cache.block(graph.width or 0)
             if views.keys() <= {spec.name for spec in graph.outputs}:
-                rows.append((cache, whole))
+                rows.append((cache, block))
                 arrays |= views
         for spec in (*graph.inputs, *graph.outputs):
             arrays.setdefault(spec.name, np.zeros(spec.shape, spec.dtype))
@@ -172,7 +172,7 @@ class HostExecutor:
                 yield
             own = tokens[at : min(at + width, count)]
             block = np.zeros((1, width), np.int32)
-            block[0, : len(own)] = own
+            block[0, : len(chunk)] = chunk
             step = self._load(self._prefills[width], self._scratch)
             self._call(step, tokens=block, start=np.array([at], np.int32))
         return _Row({model: cache.copy_rows(count) for model, cache in self._scratch.items()})
@@ -219,7 +219,7 @@ class HostExecutor:
 
 
 def thread_count(threads: int | None) -> int:
-    """How many threads an engine gets: all that this process may use, if None.
+    """Returns how many threads an engine gets: all that this process may use, if None.
 
     Raises:
       ConfigError: less than one.

@@ -25,7 +25,7 @@ def onnxruntime_executor(
     threads: int | None = None,
     mapped: bool = False,
 ) -> HostExecutor:
-    """An executor over the bundle's ONNX graphs.
+    """Returns an executor over the bundle's ONNX graphs.
 
     Args:
       bundle: with ONNX graphs.
@@ -89,7 +89,7 @@ class OnnxRuntime:
 
 
 def _value(tensor: np.ndarray) -> ort.OrtValue:
-    """Over the tensor's own memory; numpy has no bfloat16 that the engine knows."""
+    """Wraps the tensor's memory; numpy has no bfloat16 that the engine knows."""
     if tensor.dtype != ml_dtypes.bfloat16:
         return ort.OrtValue.ortvalue_from_numpy(tensor)
     bits = tensor.view(np.uint16)

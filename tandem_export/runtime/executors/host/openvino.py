@@ -34,7 +34,7 @@ def openvino_executor(
     threads: int | None = None,
     mapped: bool = False,
 ) -> HostExecutor:
-    """An executor over the bundle's ONNX graphs.
+    """Returns an executor over the bundle's ONNX graphs.
 
     Args:
       bundle: with ONNX graphs.
@@ -93,10 +93,10 @@ class OpenVino:
         return lambda kept=(arrays, self._weights): request.infer(share_outputs=True)
 
 
-def _widened(own: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The tensors, bfloat16 ones as float32: the engine would widen them anew for every graph."""
-    narrow = {name for name, tensor in own.items() if tensor.dtype == ml_dtypes.bfloat16}
-    return {n: t.astype(np.float32) if n in narrow else t for n, t in own.items()}
+def _widened(weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Widens bfloat16 tensors to float32: the engine would do so again for every graph."""
+    narrow = {name for name, tensor in weights.items() if tensor.dtype == ml_dtypes.bfloat16}
+    return {n: t.astype(np.float32) if n in narrow else t for n, t in weights.items()}
 
 
 def _bind_weights(
@@ -127,5 +127,5 @@ def _bind_weights(
 
 
 def _shared(array: np.ndarray) -> ov.Tensor:
-    """A tensor over the array's own memory; this form takes one that is read-only."""
+    """Returns a tensor over the array's own memory; this form takes one that is read-only."""
     return ov.Tensor(array, list(array.shape), ov.Type(array.dtype))

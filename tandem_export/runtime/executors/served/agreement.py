@@ -41,7 +41,7 @@ def check_served(model: Model, names: Sequence[str], graphs: Iterable[GraphRecor
 
 
 def _expected(graphs: Iterable[GraphRecord]) -> dict[str, tuple[Fields, Fields]]:
-    """Signature -> what has to be among its inputs and outputs."""
+    """Returns signature -> what has to be among its inputs and outputs."""
     wanted: dict[str, tuple[Fields, Fields]] = {}
     for graph in graphs:
         outputs = _fields(graph.outputs)

@@ -282,10 +282,10 @@ class SessionExecutor:
 
     def _chunk(self, held: Held, name: str, tokens: Sequence[int], at: int, width: int) -> None:
         """Runs `width` tokens from place `at` on the staging slot; other rows are padding."""
-        own = tokens[at : at + width]
+        chunk = tokens[at : at + width]
         batch = self._model.signatures[name].inputs["slots"].shape[0]
         block = np.zeros((batch, width), np.int32)
-        block[0, : len(own)] = own
+        block[0, : len(chunk)] = chunk
         start = np.zeros(batch, np.int32)
         start[0] = at
         slots = [held.staging] + [self._scratch] * (batch - 1)

@@ -52,6 +52,6 @@ class Row:
 
 
 def blocks(begin: int, end: int, width: int, cache: int) -> Iterator[int]:
-    """Where blocks of `width` start that cover `begin .. end - 1` and stay inside the cache."""
+    """Yields where blocks of `width` start that cover `begin .. end - 1` inside the cache."""
     for at in range(begin, end, width):
         yield min(at, cache - width)

@@ -28,7 +28,7 @@ class Equation:
 
 
 def equation_of(traced: JaxprEqn) -> Equation:
-    """A traced equation without its variables."""
+    """Returns a traced equation without its variables."""
     return Equation(
         primitive=traced.primitive,
         params=traced.params,
@@ -38,6 +38,6 @@ def equation_of(traced: JaxprEqn) -> Equation:
 
 
 def array_of(atom: Var | Literal) -> jax.ShapeDtypeStruct:
-    """Shape and dtype of a variable or number."""
+    """Returns shape and dtype of a variable or number."""
     aval: Any = atom.aval  # of an array: there are no others in a graph
     return jax.ShapeDtypeStruct(aval.shape, aval.dtype)

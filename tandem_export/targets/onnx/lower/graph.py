@@ -33,7 +33,7 @@ class Value:
     name: str = ""
 
     def made_by(self, *operators: str) -> tuple[Value, ...]:
-        """What the node that makes it reads, if it is one of `operators`; else nothing."""
+        """Returns what the node that makes it reads, if it is one of `operators`; else nothing."""
         node = self.node
         return node.inputs if node is not None and node.operator in operators else ()
 
@@ -56,11 +56,11 @@ class GraphBuilder:
         self._results: dict[tuple, tuple[Value, ...]] = {}
 
     def input(self, name: str, shape: tuple[int, ...], dtype: np.dtype) -> Value:
-        """A value that the caller of the graph gives."""
+        """Returns a value that the caller of the graph gives."""
         return self._inputs.setdefault(name, Value(shape=shape, dtype=dtype, name=name))
 
     def constant(self, array: Any, dtype: Any = None) -> Value:
-        """A value that is known now."""
+        """Returns a value that is known now."""
         known = np.asarray(array, dtype)
         key = (known.dtype.name, known.shape, known.tobytes())
         value = Value(shape=known.shape, dtype=known.dtype, constant=known)
@@ -74,7 +74,7 @@ class GraphBuilder:
         dtype: np.dtype | None = None,
         **attributes: Any,
     ) -> Value:
-        """The one result of an operation; its dtype is that of the first input if not given."""
+        """Adds an operation and returns its one result, of the first input's dtype if not given."""
         kind = inputs[0].dtype if dtype is None else dtype
         return self.emit_all(operator, *inputs, results=[(shape, kind)], **attributes)[0]
 
@@ -85,7 +85,7 @@ class GraphBuilder:
         results: Sequence[tuple[tuple[int, ...], np.dtype]],
         **attributes: Any,
     ) -> tuple[Value, ...]:
-        """Every result of an operation, of the given shapes and dtypes."""
+        """Adds an operation and returns every result, of the given shapes and dtypes."""
         key = (operator, *inputs, *((n, repr(a)) for n, a in sorted(attributes.items())))
         if key not in self._results:
             node = Node(operator=operator, inputs=inputs, attributes=attributes)
@@ -94,18 +94,20 @@ class GraphBuilder:
         return self._results[key]
 
     def finish(self, name: str, outputs: Mapping[str, Value]) -> GraphProto:
-        """The graph that makes the named outputs; what they do not need is left out."""
+        """Returns the graph that makes the named outputs; what they do not need is left out."""
         named = self._nameable(outputs)
         needed = self._needed(named.values())
         names = {value: value.name for value in self._inputs.values()}
         names |= {value: output for output, value in named.items()}
         constants = [value for value in self._constants.values() if value in needed]
         names |= {value: f"constant_{i}" for i, value in enumerate(constants)}
-        kept = [made for made in self._results.values() if not needed.isdisjoint(made)]
-        for value in (value for made in kept for value in made):
+        needed_results = [
+            results for results in self._results.values() if not needed.isdisjoint(results)
+        ]
+        for value in (value for results in needed_results for value in results):
             names.setdefault(value, f"{_maker(value).operator}_{len(names)}")
         return helper.make_graph(
-            [_node(made, names) for made in kept],
+            [_node(results, names) for results in needed_results],
             name,
             [_info(given, value) for given, value in self._inputs.items()],
             [_info(output, value) for output, value in named.items()],
@@ -113,7 +115,7 @@ class GraphBuilder:
         )
 
     def _nameable(self, outputs: Mapping[str, Value]) -> dict[str, Value]:
-        """Each output as a value that a node makes, and no two the same."""
+        """Returns each output as a value from a node of the graph, no two the same."""
         named: dict[str, Value] = {}
         for name, value in outputs.items():
             if value.node is None or value in named.values():
@@ -125,9 +127,9 @@ class GraphBuilder:
 
     def _needed(self, outputs: Iterable[Value]) -> set[Value]:
         needed = set(outputs)
-        for made in reversed(self._results.values()):
-            if not needed.isdisjoint(made):
-                needed.update(_maker(made[0]).inputs)
+        for results in reversed(self._results.values()):
+            if not needed.isdisjoint(results):
+                needed.update(_maker(results[0]).inputs)
         return needed
 
 
@@ -141,8 +143,8 @@ def _known(value: Value) -> np.ndarray:
     return value.constant
 
 
-def _node(made: tuple[Value, ...], names: Mapping[Value, str]) -> NodeProto:
-    node, results = _maker(made[0]), [names[value] for value in made]
+def _node(values: tuple[Value, ...], names: Mapping[Value, str]) -> NodeProto:
+    node, results = _maker(values[0]), [names[value] for value in values]
     inputs = [names[value] for value in node.inputs]
     return helper.make_node(node.operator, inputs, results, name=results[0], **node.attributes)
 

@@ -21,7 +21,7 @@ from tandem_export.targets.onnx.lower.shaping import LARGEST_FOLDED, expand
 def lower(
     closed: ClosedJaxpr, name: str, inputs: Sequence[str], outputs: Sequence[str], *, origin: str
 ) -> GraphProto:
-    """A traced function as an ONNX graph.
+    """Returns a traced function as an ONNX graph.
 
     Args:
       closed: of `jax.make_jaxpr`.
@@ -36,8 +36,8 @@ def lower(
     graph = GraphBuilder()
     arguments = zip(inputs, map(array_of, closed.jaxpr.invars), strict=True)
     operands = [graph.input(given, array.shape, array.dtype) for given, array in arguments]
-    made = Interpreter(graph=graph, origin=origin).run(closed, operands)
-    results = _arrays(graph, made, map(array_of, closed.jaxpr.outvars))
+    values = Interpreter(graph=graph, origin=origin).run(closed, operands)
+    results = _arrays(graph, values, map(array_of, closed.jaxpr.outvars))
     return graph.finish(name, dict(zip(outputs, results, strict=True)))
 
 
@@ -56,7 +56,7 @@ class Interpreter:
     calls: tuple[str, ...] = ()
 
     def run(self, closed: ClosedJaxpr, operands: Sequence[Value]) -> list[Value]:
-        """The values of the results; one that is broadcast is as small as before.
+        """Returns the values of the results; one that is broadcast is as small as before.
 
         Raises:
           LoweringError: an operation has no ONNX form here.
@@ -98,8 +98,8 @@ class Interpreter:
 
     def _folded(self, equation: Equation, operands: list[Value]) -> Sequence[Value]:
         arrays = _arrays(self.graph, operands, equation.operands)
-        made = equation.primitive.bind(*(x.constant for x in arrays), **equation.params)
-        results = made if equation.primitive.multiple_results else [made]
+        folded = equation.primitive.bind(*(x.constant for x in arrays), **equation.params)
+        results = folded if equation.primitive.multiple_results else [folded]
         return [self.graph.constant(jax.device_get(result)) for result in results]
 
     def _error(self, equation: Equation, rule: str) -> LoweringError:
@@ -113,7 +113,7 @@ class Interpreter:
 
 
 def _is_folded(equation: Equation, operands: Sequence[Value]) -> bool:
-    """Whether all is known, and small."""
+    """Returns whether all is known, and small."""
     sizes = [math.prod(array.shape) for array in (*equation.operands, *equation.results)]
     return max(sizes) <= LARGEST_FOLDED and all(x.constant is not None for x in operands)
 
@@ -121,7 +121,7 @@ def _is_folded(equation: Equation, operands: Sequence[Value]) -> bool:
 def _arrays(
     graph: GraphBuilder, values: Sequence[Value], wanted: Iterable[jax.ShapeDtypeStruct]
 ) -> list[Value]:
-    """The arrays that the values stand for."""
+    """Returns the arrays that the values stand for."""
     return [expand(graph, x, array.shape) for x, array in zip(values, wanted, strict=True)]
 
 

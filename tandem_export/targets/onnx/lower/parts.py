@@ -21,18 +21,18 @@ _FLOAT = np.dtype(np.float32)
 def _rms_norm(graph: GraphBuilder, x: Value, gain: Value, eps: Value) -> Value:
     assert eps.constant is not None
     wide, epsilon = cast(graph, x, _FLOAT), float(eps.constant)
-    made = graph.emit("RMSNormalization", wide, gain, shape=x.shape, axis=-1, epsilon=epsilon)
-    return cast(graph, made, x.dtype)
+    normed = graph.emit("RMSNormalization", wide, gain, shape=x.shape, axis=-1, epsilon=epsilon)
+    return cast(graph, normed, x.dtype)
 
 
 def _rotate(graph: GraphBuilder, x: Value, angle: Value) -> Value:
-    """On three axes: on four, the operator wants the heads before the tokens."""
+    """Rotates on three axes: on four, the operator wants the heads before the tokens."""
     B, T, N, H = x.shape
     turns = reshape(graph, angle, (B, T, H // 2))
     cos, sin = (graph.emit(name, turns, shape=turns.shape) for name in ("Cos", "Sin"))
     flat = reshape(graph, cast(graph, x, _FLOAT), (B, T, N * H))
-    made = graph.emit("RotaryEmbedding", flat, cos, sin, shape=flat.shape, num_heads=N)
-    return cast(graph, reshape(graph, made, x.shape), x.dtype)
+    rotated = graph.emit("RotaryEmbedding", flat, cos, sin, shape=flat.shape, num_heads=N)
+    return cast(graph, reshape(graph, rotated, x.shape), x.dtype)
 
 
 def _gelu(graph: GraphBuilder, x: Value) -> Value:
@@ -40,7 +40,7 @@ def _gelu(graph: GraphBuilder, x: Value) -> Value:
 
 
 def _int8_product(graph: GraphBuilder, x: Value, values: Value, scale: Value) -> Value:
-    """In the form from which an engine picks its kernel for int8, of the matrix as it is stored."""
+    """Multiplies with an int8 matrix as it is stored, in the form that engines' kernels take."""
     turned = values.made_by("Transpose")
     stored, axis = (turned[0], 0) if turned else (values, 1)
     wide = graph.emit(
@@ -48,8 +48,8 @@ def _int8_product(graph: GraphBuilder, x: Value, values: Value, scale: Value) ->
     )
     weight = transpose(graph, wide, (1, 0)) if turned else wide
     rows = reshape(graph, cast(graph, x, scale.dtype), (math.prod(x.shape[:-1]), x.shape[-1]))
-    made = reshape(graph, matrix_product(graph, rows, weight), (*x.shape[:-1], weight.shape[1]))
-    return cast(graph, made, x.dtype)
+    product = reshape(graph, matrix_product(graph, rows, weight), (*x.shape[:-1], weight.shape[1]))
+    return cast(graph, product, x.dtype)
 
 
 PARTS: dict[str, Callable[..., Value]] = {

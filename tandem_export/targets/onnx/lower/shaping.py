@@ -21,13 +21,13 @@ LARGEST_FOLDED = 32
 
 
 def broadcasting(graph: GraphBuilder, operator: str, *operands: Value, dtype: np.dtype) -> Value:
-    """An operator that broadcasts its operands as numpy does."""
+    """Returns an operator that broadcasts its operands as numpy does."""
     shape = np.broadcast_shapes(*(x.shape for x in operands))
     return graph.emit(operator, *operands, shape=shape, dtype=dtype)
 
 
 def cast(graph: GraphBuilder, x: Value, dtype: np.dtype) -> Value:
-    """`x` in another dtype."""
+    """Returns `x` in another dtype."""
     if x.dtype == dtype:
         return x
     if x.constant is not None:
@@ -37,7 +37,7 @@ def cast(graph: GraphBuilder, x: Value, dtype: np.dtype) -> Value:
 
 
 def expand(graph: GraphBuilder, x: Value, shape: Shape) -> Value:
-    """The array of this shape that `x` stands for."""
+    """Returns the array of this shape that `x` stands for."""
     if x.shape == shape:
         return x
     if x.constant is not None and math.prod(shape) <= LARGEST_FOLDED:
@@ -46,7 +46,7 @@ def expand(graph: GraphBuilder, x: Value, shape: Shape) -> Value:
 
 
 def transpose(graph: GraphBuilder, x: Value, order: Sequence[int]) -> Value:
-    """The axes of `x` in another order."""
+    """Returns the axes of `x` in another order."""
     shape = tuple(x.shape[axis] for axis in order)
     if x.constant is not None:
         return graph.constant(x.constant.transpose(order))
@@ -57,7 +57,7 @@ def transpose(graph: GraphBuilder, x: Value, order: Sequence[int]) -> Value:
 
 
 def reshape(graph: GraphBuilder, x: Value, shape: Shape) -> Value:
-    """The elements of `x` in another shape: one step from what a chain of them began with."""
+    """Reshapes `x` in one step from what a chain of reshapes began with."""
     while x.shape != shape and (before := x.made_by("Reshape")):
         x = before[0]
     if x.shape == shape:
@@ -68,7 +68,7 @@ def reshape(graph: GraphBuilder, x: Value, shape: Shape) -> Value:
 
 
 def reshape_all(graph: GraphBuilder, x: Value, before: Shape, after: Shape) -> Value:
-    """The array of shape `before` that `x` stands for, in the shape `after`."""
+    """Returns the array of shape `before` that `x` stands for, in the shape `after`."""
     if not x.shape:
         return x
     if filled := _filled(graph, x, before, after):
@@ -86,7 +86,7 @@ def reshape_all(graph: GraphBuilder, x: Value, before: Shape, after: Shape) -> V
 
 
 def _filled(graph: GraphBuilder, x: Value, before: Shape, after: Shape) -> Value | None:
-    """A `Where` in the shape that its array had before: layers share the reshaped mask."""
+    """Returns a `Where` in the shape that its array had before: layers share the reshaped mask."""
     operands = x.made_by("Where")
     if not any(source[0].shape == after for y in operands if (source := y.made_by("Reshape"))):
         return None
@@ -95,7 +95,7 @@ def _filled(graph: GraphBuilder, x: Value, before: Shape, after: Shape) -> Value
 
 
 def _groups(before: Shape, after: Shape) -> list[tuple[list[int], list[int]]]:
-    """The smallest runs of axes that hold equally many elements in both shapes."""
+    """Returns the smallest runs of axes that hold equally many elements in both shapes."""
     groups, i, j = [], 0, 0
     while i < len(before) or j < len(after):
         old, new, sizes = [], [], [1, 1]

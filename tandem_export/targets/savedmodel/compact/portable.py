@@ -45,7 +45,7 @@ def make_portable(folder: Path, version: str) -> None:
 
 
 def rewrite(module: bytes, version: str) -> bytes:
-    """A portable artifact for StableHLO `version`, without what does not change its results.
+    """Makes a portable artifact for StableHLO `version`, without what changes no result.
 
     Raises:
       SerializationError: `module` needs a later version.
@@ -88,7 +88,7 @@ def _merge_branches(module: Operation) -> None:
 
 
 def _same_region(one: Operation, other: Operation, twins: dict[Operation, Operation]) -> bool:
-    """Whether two regions do the same; `twins` maps values of `other` to those of `one`."""
+    """Returns whether two regions do the same; `twins` maps values of `other` to those of `one`."""
     (one,), (other,) = one.blocks, other.blocks
     here, there = list(one.operations), list(other.operations)
     if (len(here), len(one.arguments)) != (len(there), len(other.arguments)):
@@ -110,7 +110,7 @@ def _same(one: Operation, other: Operation, twins: dict[Operation, Operation]) -
 
 
 def _kind(operation: Operation) -> tuple[Operation, ...]:
-    """What an operation is, but for its operands and regions."""
+    """Returns what an operation is, but for its operands and regions."""
     attributes = {name: str(value) for name, value in operation.attributes.items()}
     types = [str(result.type) for result in operation.results]
     return operation.name, attributes, types, len(operation.operands), len(operation.regions)

@@ -51,20 +51,20 @@ def shrink(model: Proto) -> None:
 
 
 def _drop_saving(meta: Proto) -> None:
-    """The saver's tensor for saving becomes the one for the file's name: it has to name one."""
+    """Replaces the saver's tensor for saving by that for the file's name: it has to name one."""
     graph, saver = meta.graph_def, meta.saver_def
     saving = _name(saver.save_tensor_name)
     saver.save_tensor_name = saver.filename_tensor_name
     gone = {name for node in graph.node if node.name == saving for name in named_functions(node)}
     _set(graph.node, [node for node in graph.node if node.name != saving])
     functions = graph.library.function
-    _set(functions, [own for own in functions if own.signature.name not in gone])
+    _set(functions, [function for function in functions if function.signature.name not in gone])
 
 
 def _drop_function_notes(function: Proto) -> None:
     _drop_notes([function, *function.arg_attr.values(), *function.node_def])
-    for index, own in list(function.arg_attr.items()):
-        if not own.attr:
+    for index, attributes in list(function.arg_attr.items()):
+        if not attributes.attr:
             del function.arg_attr[index]
     for argument in function.signature.input_arg:
         argument.ClearField("handle_data")  # shapes again
@@ -89,18 +89,18 @@ def _keep_step(function: Proto) -> None:
         function.ret[name] = source(value)
     writes = [node.name for node in nodes.values() if node.op == "AssignVariableOp"]
     (module,) = (node.name for node in nodes.values() if node.op == "XlaCallModule")
-    kept = {module, *writes}
-    kept |= {_name(value) for name in kept for value in nodes[name].input}
-    _set(function.node_def, [node for node in nodes.values() if node.name in kept])
+    needed = {module, *writes}
+    needed |= {_name(value) for name in needed for value in nodes[name].input}
+    _set(function.node_def, [node for node in nodes.values() if node.name in needed])
     function.control_ret.clear()
     function.control_ret.update(zip(writes, writes, strict=True))
     function.signature.control_output[:] = writes
 
 
 def _rename_locals(function: Proto) -> None:
-    own = [*function.signature.input_arg, *function.node_def]
-    short = {one.name: f"n{i}" for i, one in enumerate(own)}
-    for one in own:
+    definitions = [*function.signature.input_arg, *function.node_def]
+    short = {one.name: f"n{i}" for i, one in enumerate(definitions)}
+    for one in definitions:
         one.name = short[one.name]
     for node in function.node_def:
         node.input[:] = [_refer(value, short) for value in node.input]
@@ -110,7 +110,7 @@ def _rename_locals(function: Proto) -> None:
 
 
 def _drop_unused_reads(graph: Proto) -> None:
-    """Every variable leaves a read beside the signatures, which read for themselves."""
+    """Drops each variable's read beside the signatures, which read for themselves."""
     used = {_name(value) for node in graph.node for value in node.input}
     _set(graph.node, [n for n in graph.node if n.op != "ReadVariableOp" or n.name in used])
 
@@ -124,7 +124,7 @@ def _rename_variables(nodes: Iterable[Proto]) -> None:
 
 
 def _name(value: str) -> str:
-    """The node of an input: `^node`, `node`, or `node:output:0`."""
+    """Returns the node of an input: `^node`, `node`, or `node:output:0`."""
     return value.removeprefix("^").split(":")[0]
 
 
@@ -134,6 +134,6 @@ def _refer(value: str, names: Mapping[str, str]) -> str:
 
 
 def _set(repeated: Proto, values: Iterable[Proto]) -> None:
-    kept = [type(value).FromString(value.SerializeToString()) for value in values]
+    copies = [type(value).FromString(value.SerializeToString()) for value in values]
     del repeated[:]
-    repeated.extend(kept)
+    repeated.extend(copies)

@@ -33,9 +33,9 @@ def join_wrappers(meta: Proto) -> None:
     while pair := next(_pairs(functions, joinable), None):
         wrapper, inner = pair
         _take_body(wrapper, functions.pop(inner.signature.name))
-    kept = [type(f).FromString(f.SerializeToString()) for f in functions.values()]
+    copies = [type(f).FromString(f.SerializeToString()) for f in functions.values()]
     del library.function[:]
-    library.function.extend(kept)
+    library.function.extend(copies)
 
 
 def named_functions(node: Proto) -> Iterator[str]:
@@ -56,7 +56,7 @@ def _is_compiled(function: Proto) -> bool:
 
 
 def _only_call(function: Proto) -> Proto | None:
-    """The call that hands on the function's arguments as they are, if there is nothing else."""
+    """Returns the call that passes on the function's arguments, if the function does only that."""
     calls = [node for node in function.node_def if node.op in _CALLS]
     others = [node for node in function.node_def if node.op not in _CALLS]
     if len(calls) != 1 or any(node.op not in ("Identity", "NoOp") for node in others):
@@ -78,7 +78,7 @@ def _take_body(wrapper: Proto, inner: Proto) -> None:
 
 
 def _result(wrapper: Proto, inner: Proto, value: str) -> str:
-    """What `inner` returns where `wrapper` returns `value`, `call:output:i` behind identities."""
+    """Returns the `call:output:i` of `inner`, through identities, for `value` of `wrapper`."""
     nodes = {node.name: node for node in wrapper.node_def}
     while nodes[(name := value.split(":")[0])].op == "Identity":
         value = nodes[name].input[0]

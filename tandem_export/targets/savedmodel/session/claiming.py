@@ -16,18 +16,18 @@ from tandem_export.targets.savedmodel.session.pool import Pool, take_rows
 
 
 def insert(graph: Graph, pool: Pool) -> Method:
-    """A prefilled slot is copied to another, with the registers that the row starts with."""
+    """Copies a prefilled slot to another, with the registers that the row starts with."""
 
-    def own_rules(state: Arrays, inputs: Arrays) -> list[rules.Rule]:
+    def own_rules(state: Arrays, inputs: Arrays) -> list[rules.Precondition]:
         held = rules.slot_rules(pool, state, inputs["slots"], inputs["owner"])
         return [*held, *rules.insert_rules(pool, state, inputs)]
 
     def run(params: Arrays, state: Arrays, inputs: Arrays) -> tuple[Arrays, Arrays]:
-        whole = {name: state[name] for name in graph.state}
-        caches = {n: take_rows(v, inputs["slots"]) for n, v in whole.items() if is_cache(n)}
+        row_state = {name: state[name] for name in graph.state}
+        caches = {n: take_rows(v, inputs["slots"]) for n, v in row_state.items() if is_cache(n)}
         row = caches | {name: inputs[name] for name in REGISTERS}
         prefix = {prefix_name(name): value for name, value in row.items()}
-        return graph.function(params, whole, prefix | {"slot": inputs["target"][0]})
+        return graph.function(params, row_state, prefix | {"slot": inputs["target"][0]})
 
     names = ("slots", "target", "owner", *REGISTERS)
     return Method(
@@ -42,12 +42,12 @@ def insert(graph: Graph, pool: Pool) -> Method:
 
 
 def claim(pool: Pool) -> Method:
-    """The first free slot becomes the caller's."""
+    """Gives the caller the first free slot."""
 
     def free(state: Arrays) -> jax.Array:
         return state["owner"][: pool.slots] == 0
 
-    def own_rules(state: Arrays, inputs: Arrays) -> list[rules.Rule]:
+    def own_rules(state: Arrays, inputs: Arrays) -> list[rules.Precondition]:
         return rules.claim_rules(free(state), inputs["owner"])
 
     def run(params: Arrays, state: Arrays, inputs: Arrays) -> tuple[Arrays, Arrays]:
@@ -74,9 +74,9 @@ def claim(pool: Pool) -> Method:
 
 
 def release(pool: Pool) -> Method:
-    """Every slot of the caller becomes free; the answer says who holds the others."""
+    """Frees every slot of the caller; the answer says who holds the others."""
 
-    def own_rules(state: Arrays, inputs: Arrays) -> list[rules.Rule]:
+    def own_rules(state: Arrays, inputs: Arrays) -> list[rules.Precondition]:
         del state
         return [rules.within("owner", inputs["owner"], 1, 2**31 - 1)]
 

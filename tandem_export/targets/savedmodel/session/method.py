@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from tandem_export.graphs import Arrays, Shapes
 from tandem_export.targets.savedmodel.session import preconditions as rules
 
-Rules = Callable[[Arrays, Arrays], list[rules.Rule]]
+Preconditions = Callable[[Arrays, Arrays], list[rules.Precondition]]
 Run = Callable[[Arrays, Arrays, Arrays], tuple[Arrays, Arrays]]
 
 
@@ -34,22 +34,22 @@ class Method:
     params: tuple[str, ...]
     state: tuple[str, ...]
     inputs: Shapes
-    rules: Rules
+    rules: Preconditions
     run: Run
     scratch: int
 
     def texts(self, state: Shapes) -> list[str]:
-        """The texts of the rules, in their order; `state` are the pool's shapes."""
-        found: list[str] = []
+        """Returns the texts of the rules, in their order; `state` are the pool's shapes."""
+        texts_of_rules: list[str] = []
 
-        def collect(own: Arrays, inputs: Arrays) -> None:
-            found.extend(rule.text for rule in self.rules(own, inputs))
+        def collect(state: Arrays, inputs: Arrays) -> None:
+            texts_of_rules.extend(rule.text for rule in self.rules(state, inputs))
 
         jax.eval_shape(collect, {name: state[name] for name in self.state}, self.inputs)
-        return found
+        return texts_of_rules
 
     def apply(self, params: Arrays, given: dict[str, Arrays]) -> dict[str, Arrays]:
-        """`{"state", "inputs"}` -> `{"outputs", "state", "problem"}`, each a flat dict."""
+        """Computes `{"outputs", "state", "problem"}` from `{"state", "inputs"}`, all flat dicts."""
         state, inputs = given["state"], given["inputs"]
         held = self.rules(state, inputs)
         problem = rules.first_problem(held) if held else None
@@ -70,5 +70,5 @@ class Method:
 
 
 def ints(*shape: int) -> jax.ShapeDtypeStruct:
-    """An int32 input."""
+    """Returns an int32 input."""
     return jax.ShapeDtypeStruct(shape, jnp.int32)

@@ -25,9 +25,9 @@ def plan_methods(graphs: Sequence[Graph], pool: Pool) -> list[Method]:
     if "insert" not in roles and roles - set(STATELESS_ROLES):
         rule = "`roles` must have 'insert' for sessions in a SavedModel"
         raise ConfigError(f"{rule}. Got: {sorted(roles)}")
-    made = [_of_graph(graph, pool) for graph in _once(graphs)]
-    sessions = any(method.state for method in made)
-    return [*made, claim(pool), release(pool)] if sessions else made
+    methods = [_of_graph(graph, pool) for graph in _once(graphs)]
+    sessions = any(method.state for method in methods)
+    return [*methods, claim(pool), release(pool)] if sessions else methods
 
 
 def _once(graphs: Sequence[Graph]) -> list[Graph]:
@@ -52,17 +52,19 @@ def _of_graph(graph: Graph, pool: Pool) -> Method:
     )
 
 
-def _step_rules(graph: Graph, pool: Pool, state: Arrays, inputs: Arrays) -> list[rules.Rule]:
-    own = (
+def _step_rules(
+    graph: Graph, pool: Pool, state: Arrays, inputs: Arrays
+) -> list[rules.Precondition]:
+    step_rules = (
         rules.round_rules(graph, pool, state, inputs)
         if is_round(graph.role)
         else rules.block_rules(graph, pool, inputs)
     )
-    return [*rules.slot_rules(pool, state, inputs["slots"], inputs["owner"]), *own]
+    return [*rules.slot_rules(pool, state, inputs["slots"], inputs["owner"]), *step_rules]
 
 
 def _stateless(graph: Graph, pool: Pool) -> Method:
-    def own_rules(state: Arrays, inputs: Arrays) -> list[rules.Rule]:
+    def own_rules(state: Arrays, inputs: Arrays) -> list[rules.Precondition]:
         del state
         if graph.role == "router":
             return []  # any logits are good

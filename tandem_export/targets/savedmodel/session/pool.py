@@ -73,37 +73,37 @@ def make_pool(config: TandemConfig, options: BuildOptions, slots: int) -> Pool:
 
 
 @jax.jit
-def take_rows(whole: jax.Array, slots: jax.Array) -> jax.Array:
-    """Rows `slots` `[B]` of `[N, ...]`, as `[B, ...]`."""
-    rows = [_take_in_dim(whole, slots[b], 1) for b in range(slots.shape[0])]
+def take_rows(pool: jax.Array, slots: jax.Array) -> jax.Array:
+    """Returns rows `slots` `[B]` of `[N, ...]`, as `[B, ...]`."""
+    rows = [_take_in_dim(pool, slots[b], 1) for b in range(slots.shape[0])]
     return jnp.concatenate(rows)
 
 
-def put_registers(whole: jax.Array, rows: jax.Array, slots: jax.Array) -> jax.Array:
-    """`[N]` with `rows` `[B]` written at `slots` `[B]`."""
+def put_registers(pool: jax.Array, rows: jax.Array, slots: jax.Array) -> jax.Array:
+    """Returns `[N]` with `rows` `[B]` written at `slots` `[B]`."""
     for b in range(slots.shape[0]):
-        whole = _put_in_dim(whole, rows[b : b + 1], slots[b], 0)
-    return whole
+        pool = _put_in_dim(pool, rows[b : b + 1], slots[b], 0)
+    return pool
 
 
 @partial(jax.jit, static_argnames="count")
 def take_positions(rows: jax.Array, start: jax.Array, count: int) -> list[jax.Array]:
-    """Positions `start .. start + count - 1` of each row `[K, S, H]`, each `[1, K, count, H]`."""
+    """Reads positions `start .. start + count - 1` of rows `[K, S, H]`, each `[1, K, count, H]`."""
     K, H = rows.shape[1], rows.shape[3]
     return [_take(rows, (b, 0, start[b], 0), (1, K, count, H)) for b in range(rows.shape[0])]
 
 
 @jax.jit
 def put_positions(
-    whole: jax.Array, new: Sequence[jax.Array], slots: jax.Array, start: jax.Array
+    pool: jax.Array, new: Sequence[jax.Array], slots: jax.Array, start: jax.Array
 ) -> jax.Array:
-    """The cache `[N, K, S, H]` with what `take_positions` took, at the rows `slots`.
+    """Returns the cache `[N, K, S, H]` with what `take_positions` took, at the rows `slots`.
 
     Both slices are clamped alike at the end of the cache.
     """
     for b, row in enumerate(new):
-        whole = _put(whole, row, (slots[b], 0, start[b], 0))
-    return whole
+        pool = _put(pool, row, (slots[b], 0, start[b], 0))
+    return pool
 
 
 def following(slots: jax.Array, values: Iterable[jax.Array]) -> jax.Array:
@@ -140,10 +140,10 @@ def run_on_slots(
 ) -> tuple[Arrays, Arrays]:
     """Runs `graph` on the rows `inputs["slots"]`: its outputs, and the new pool of its state."""
     slots = inputs["slots"]
-    own = {name: inputs[name] for name in graph.inputs}
+    graph_inputs = {name: inputs[name] for name in graph.inputs}
     rows = {name: take_rows(state[name], slots) for name in graph.state}
-    start, count = written_positions(graph, pool, own, rows)
-    outputs, after = graph.function(params, rows, own)
+    start, count = written_positions(graph, pool, graph_inputs, rows)
+    outputs, after = graph.function(params, rows, graph_inputs)
     new = {
         name: take_positions(value, start, count) for name, value in after.items() if is_cache(name)
     }

@@ -35,7 +35,7 @@ class Resident(tf.saved_model.experimental.TrackableResource):
         tf.raw_ops.DestroyResourceOp(resource=self.resource_handle, ignore_lookup_error=True)
 
     def read(self) -> tf.Tensor:
-        """Its value."""
+        """Reads the variable's value."""
         value = tf.raw_ops.ReadVariableOp(resource=self.resource_handle, dtype=self._dtype)
         return tf.ensure_shape(value, self._shape)
 
@@ -59,7 +59,7 @@ class Epoch(Resident):
 
 
 def resident_state(shapes: Shapes) -> dict[str, Resident]:
-    """One resource for every name of the pool."""
+    """Makes one resource for every name of the pool."""
     return {
         name: (Epoch if name == "epoch" else Resident)(
             f"tandem_{name}", leaf.shape, tf.as_dtype(leaf.dtype)

@@ -15,7 +15,7 @@ Tensors = dict[str, tf.Tensor]
 
 
 def input_specs(method: Method) -> dict[str, tf.TensorSpec]:
-    """The inputs of a signature, by name."""
+    """Returns the inputs of a signature, by name."""
     return {
         name: tf.TensorSpec(leaf.shape, tf.as_dtype(leaf.dtype), name=name)
         for name, leaf in sorted(method.inputs.items())
@@ -23,7 +23,7 @@ def input_specs(method: Method) -> dict[str, tf.TensorSpec]:
 
 
 def answer(texts: list[str], done: Mapping[str, Any]) -> Tensors:
-    """The outputs, or the error of a refused call."""
+    """Returns the outputs, or the error of a refused call."""
     if not texts:
         return dict(done["outputs"])
     with tf.control_dependencies([_raise_refusal(texts, done["problem"])]):
@@ -46,7 +46,7 @@ def session_signature(
     weights: Mapping[str, tf.Variable],
     state: Mapping[str, Resident],
 ) -> Any:
-    """The signature of a method with state.
+    """Returns the signature of a method with state.
 
     `converted` is `method.apply` under TensorFlow, `weights` and `state` are what it reads.
 
@@ -57,7 +57,7 @@ def session_signature(
 
     @tf.function(jit_compile=True, autograph=False)
     def atomic(inputs: Tensors) -> dict[str, Any]:
-        read = {name: own.read() for name, own in state.items()}
+        read = {name: variable.read() for name, variable in state.items()}
         done = converted(dict(weights), {"inputs": inputs, "state": read})
         for name, value in done["state"].items():
             state[name].assign(value)

@@ -23,7 +23,7 @@ def _gather(graph: GraphBuilder, equation: Equation, x: Value, indices: Value) -
 
 
 def _axis(equation: Equation) -> int:
-    """The axis that is indexed.
+    """Returns the axis that is indexed.
 
     Raises:
       NotImplementedError: several are, or an index may lie outside, which no engine allows.
@@ -32,11 +32,11 @@ def _axis(equation: Equation) -> int:
     operand, indices = (array.shape for array in equation.operands)
     (axis, *others) = numbers.start_index_map
     rest = [a for a in range(len(operand)) if a != axis]
-    whole = all(sizes[a] == operand[a] for a in rest)
+    is_whole_axis = all(sizes[a] == operand[a] for a in rest)
     # ONNX puts the axes of the indices where the axis that they index was.
     places = [a if a < axis else a + len(indices) - 2 for a in rest]
     plain = numbers.collapsed_slice_dims == (axis,) and list(numbers.offset_dims) == places
-    if others or not (whole and plain) or numbers.operand_batching_dims:
+    if others or not (is_whole_axis and plain) or numbers.operand_batching_dims:
         raise NotImplementedError("only places of one axis can be read, each as a whole")
     if equation.params["mode"] != jax.lax.GatherScatterMode.PROMISE_IN_BOUNDS:
         raise NotImplementedError("an index must be in bounds: `mode='promise_in_bounds'`")

@@ -11,7 +11,7 @@ from tandem_export.targets.onnx.lower.shaping import Shape, cast, expand, reshap
 
 
 def matrix_product(graph: GraphBuilder, x: Value, weight: Value) -> Value:
-    """The product of x `[M, I]` and a weight `[I, O]`; one that was turned is read as stored."""
+    """Multiplies x `[M, I]` and a weight `[I, O]`; a transposed one is read as it is stored."""
     shape = (x.shape[0], weight.shape[1])
     stored = weight.made_by("Transpose")
     if stored:
@@ -20,7 +20,7 @@ def matrix_product(graph: GraphBuilder, x: Value, weight: Value) -> Value:
 
 
 def with_bias(graph: GraphBuilder, product: Value, bias: Value) -> Value | None:
-    """A product and the bias `[O]` that is added to each row, as one; None if they are no such."""
+    """Fuses a product and the bias `[O]` that is added to each row; None if they are no such."""
     factors, vector = product.made_by("Gemm"), bias.made_by("Reshape")
     if product.node is None or len(factors) != 2 or not vector:
         return None
@@ -45,14 +45,14 @@ def _dot_general(graph: GraphBuilder, equation: Equation, left: Value, right: Va
     columns = _arranged(graph, y, batch[1], contract[1], free_y)
     if batch[0]:
         shape = (*rows.shape[:-1], columns.shape[-1])
-        made = graph.emit("MatMul", rows, columns, shape=shape)
+        product = graph.emit("MatMul", rows, columns, shape=shape)
     else:
-        made = matrix_product(graph, rows, columns)
-    return reshape(graph, made, result.shape)
+        product = matrix_product(graph, rows, columns)
+    return reshape(graph, product, result.shape)
 
 
 def _arranged(graph: GraphBuilder, x: Value, *parts: Sequence[int]) -> Value:
-    """Batch axes as they are, then the axes of each part as one."""
+    """Flattens an operand: batch axes as they are, then the axes of each part as one."""
     batch, *others = parts
     turned = transpose(graph, x, [axis for part in parts for axis in part])
     sizes = [math.prod(x.shape[axis] for axis in part) for part in others]

@@ -15,7 +15,7 @@ _OPERATORS = {"reduce_max": "ReduceMax", "reduce_sum": "ReduceSum"}
 
 
 def _reduce(operator: str, graph: GraphBuilder, equation: Equation, x: Value) -> Value:
-    """With the axes kept: they come back where the result is broadcast again."""
+    """Reduces and keeps the axes: they come back where the result is broadcast."""
     x, axes = expand(graph, x, equation.operands[0].shape), equation.params["axes"]
     shape = tuple(1 if axis in axes else size for axis, size in enumerate(x.shape))
     numbers = graph.constant(axes, np.int64)
@@ -24,7 +24,7 @@ def _reduce(operator: str, graph: GraphBuilder, equation: Equation, x: Value) ->
 
 
 def _top_k(graph: GraphBuilder, equation: Equation, x: Value) -> tuple[Value, Value]:
-    """Of the last axis, largest first; of equal ones the first."""
+    """Returns the largest of the last axis and their indices; of equal ones the first."""
     x, shape = expand(graph, x, equation.operands[0].shape), equation.results[0].shape
     k = graph.constant([shape[-1]], np.int64)
     results = [(shape, x.dtype), (shape, np.dtype(np.int64))]

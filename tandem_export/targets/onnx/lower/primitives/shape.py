@@ -12,7 +12,7 @@ from tandem_export.targets.onnx.lower.shaping import expand, reshape, reshape_al
 
 
 def _broadcast(graph: GraphBuilder, equation: Equation, x: Value) -> Value:
-    """Its axes with new ones of size 1 between: who reads it broadcasts."""
+    """Inserts axes of size 1: who reads the value broadcasts it."""
     if not x.shape:
         return x
     shape = [1] * len(equation.params["shape"])
@@ -30,7 +30,7 @@ def _transpose(graph: GraphBuilder, equation: Equation, x: Value) -> Value:
 
 
 def _slice(graph: GraphBuilder, equation: Equation, x: Value) -> Value:
-    """Only of the axes that become shorter."""
+    """Slices, but only the axes that become shorter."""
     if not x.shape:
         return x
     after = equation.results[0].shape
@@ -54,7 +54,7 @@ def _concatenate(graph: GraphBuilder, equation: Equation, *parts: Value) -> Valu
 
 
 def _iota(graph: GraphBuilder, equation: Equation) -> Value:
-    """A range along one axis."""
+    """Returns a range along one axis."""
     shape, axis = equation.params["shape"], equation.params["dimension"]
     kind = np.dtype(equation.params["dtype"])
     limits = (graph.constant(number, kind) for number in (0, shape[axis], 1))
