@@ -239,7 +239,7 @@ class Engine:
                 f"Got: {len(each)}"
             )
         ends = _ends(deadline)
-        pairs = enumerate(zip(whole, each, strict=True))
+        pairs = enumerate(zip(prompt_list, each, strict=True))
         jobs = [admit(i, self._encode(i, text), own, self.limits) for i, (text, own) in pairs]
         return [Task(job, self._samples(job, stream=stream), ends) for job in jobs]
 

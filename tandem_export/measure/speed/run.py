@@ -46,9 +46,9 @@ def bench(
       ConfigError: a batch or gamma that is no bucket, or a `baseline` with another vocabulary.
       RequestError: prompts that it cannot serve.
     """
-    asked = options or BenchOptions()
-    bundle = _open(path, asked, verify_key)
-    other = None if baseline is None else _open(baseline, asked, verify_key)
+    chosen_options = options or BenchOptions()
+    bundle = _open(path, chosen_options, verify_key)
+    other = None if baseline is None else _open(baseline, chosen_options, verify_key)
     if other is not None:
         _check_baseline(other, bundle)
     bundles = {"own": bundle} | ({} if other is None else {"baseline": other})

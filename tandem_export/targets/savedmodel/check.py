@@ -11,11 +11,10 @@ import numpy as np
 import tensorflow as tf
 
 from tandem_export.graphs import Graph
-from tandem_export.jsontypes import JsonObject
 from tandem_export.serving import LocalModel
 from tandem_export.targets.errors import NameMismatchError
 from tandem_export.targets.savedmodel.session.method import Method
-from tandem_export.targets.validate.arrays import Array, check_arrays, described
+from tandem_export.targets.validate.arrays import Arrays, check_arrays, described
 from tandem_export.targets.validate.case import draw_case
 from tandem_export.targets.validate.values import Run, check_values
 
@@ -77,9 +76,7 @@ def _first(graphs: Sequence[Graph]) -> list[Graph]:
 
 
 def _run(graph: Graph, model: LocalModel, scratch: int) -> Run:
-    def run(
-        params: dict[str, Array], state: dict[str, Array], inputs: dict[str, Array]
-    ) -> tuple[JsonObject, JsonObject]:
+    def run(params: Arrays, state: Arrays, inputs: Arrays) -> tuple[Arrays, Arrays]:
         del params, state  # the model has both
         slots = {"slots": np.full(graph.batch, scratch, np.int32), "owner": np.ones(1, np.int32)}
         answer = model.call(graph.name, inputs | (slots if graph.state else {}))

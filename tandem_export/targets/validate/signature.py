@@ -88,10 +88,10 @@ def check_donation(exported: export.Exported, graph: Graph) -> None:
     Raises:
       DonationError: the text lists the state that would be copied, or overwritten too early.
     """
-    arguments_of_main = _main_arguments(exported.mlir_module())
+    arguments = _main_arguments(exported.mlir_module())
     # The platform index, if there is one, comes before params and state.
-    first = len(own) - len(graph.inputs) - len(graph.state)
-    marked = own[first : first + len(graph.state)]
+    first = len(arguments) - len(graph.inputs) - len(graph.state)
+    marked = arguments[first : first + len(graph.state)]
     found = {n: _DONATED.search(text) for n, text in zip(sorted(graph.state), marked, strict=True)}
     lost = [name for name, mark in found.items() if mark is None]
     if lost:

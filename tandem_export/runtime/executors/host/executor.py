@@ -170,7 +170,7 @@ class HostExecutor:
         for number, (at, width) in enumerate(chunks):
             if number:
                 yield
-            own = tokens[at : min(at + width, count)]
+            chunk = tokens[at : min(at + width, count)]
             block = np.zeros((1, width), np.int32)
             block[0, : len(chunk)] = chunk
             step = self._load(self._prefills[width], self._scratch)
