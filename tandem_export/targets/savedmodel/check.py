@@ -79,7 +79,7 @@ def _run(graph: Graph, model: LocalModel, scratch: int) -> Run:
     def run(params: Arrays, state: Arrays, inputs: Arrays) -> tuple[Arrays, Arrays]:
         del params, state  # the model has both
         slots = {"slots": np.full(graph.batch, scratch, np.int32), "owner": np.ones(1, np.int32)}
-        answer = model.call(graph.name, inputs | (slots if graph.state else {}))
+        answer = model.call(graph.name, {**inputs, **(slots if graph.state else {})})
         return {name: answer[name] for name in graph.outputs}, {}
 
     return run
