@@ -76,7 +76,7 @@ class LoadReport:
     moves: tuple[Move, ...]
 
     def to_dict(self) -> JsonObject:
-        """JSON values."""
+        """Returns JSON values."""
         return dataclasses.asdict(self)
 
 

@@ -188,7 +188,7 @@ class Engine:
         should_cancel: ShouldCancel | None = None,
         deadline: float | None = None,
     ) -> Iterator[Delta]:
-        """As `generate`, but yields what each round added; closing the iterator cancels all.
+        """Generates like `generate`, and yields what each round adds; closing it cancels all.
 
         The requests get in line when the first delta is asked for.
         """

@@ -45,7 +45,7 @@ class Source:
 
 
 def check_cuts(sources: Collection[Source], sizes: Mapping[str, int]) -> None:
-    """Every output of a tensor that is cut must be taken, once.
+    """Checks that every output of a tensor that is cut is taken, once.
 
     Args:
       sources: all right sides of a map.

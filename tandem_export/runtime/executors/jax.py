@@ -191,7 +191,7 @@ class JaxExecutor:
         self._uploaded: tuple[RowInputs, str, Arrays] | None = None
 
     def _place_weights(self) -> Arrays:
-        """The tensors that graphs of these batches use."""
+        """Places the tensors that graphs of these batches use."""
         graphs = self._bundle.manifest.graphs
         mine = [g for g in graphs if g.batch in self.batches or g.role == "prefill"]
         names = {spec.name for graph in mine for spec in graph.params}

@@ -146,7 +146,7 @@ class Sample:
         return len(self.tokens) > self._reported or self.finish_reason != self._told
 
     def delta(self) -> Delta:
-        """What came since the last call."""
+        """Returns what came since the last call."""
         self._told = self.finish_reason
         new = slice(self._reported, len(self.tokens))
         from_drafts, drafted = self._from_drafts, self._drafted

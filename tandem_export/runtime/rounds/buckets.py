@@ -37,7 +37,7 @@ def batches_of(bundle: Bundle) -> list[int]:
 
 
 def limits_of(bundle: Bundle, batch: int | Sequence[int], gamma: int | None = None) -> Limits:
-    """What the graphs of one batch bucket, or of each of several, can do; `gamma` as in `load`.
+    """Returns what the graphs of one or several batch buckets can do; `gamma` as in `load`.
 
     Raises:
       BundleError: the bundle has no graphs of this batch.

@@ -141,7 +141,7 @@ class Batcher:
         return []
 
     def _may_enter(self) -> bool:
-        """Whether the next thing is to go on with a prompt."""
+        """Returns whether the next thing is to go on with a prompt."""
         if not self._slots.free:
             return False
         if self._entering is None:

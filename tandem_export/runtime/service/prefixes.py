@@ -74,11 +74,11 @@ class Prefixes:
         self.nbytes -= self._rows.pop(key).nbytes
 
     def _whole(self, prompt: Sequence[int]) -> Tokens:
-        """The tokens of the prompt's whole chunks; its last token is in none."""
+        """Returns the tokens of the prompt's full chunks; its last token is in none."""
         return tuple(prompt[: (len(prompt) - 1) // self._chunk * self._chunk])
 
     def _shared(self, one: Tokens, other: Tokens) -> int:
-        """How many tokens both begin with, in whole chunks."""
+        """Returns how many tokens both begin with, in full chunks."""
         most, at = min(len(one), len(other)), 0
         while at < most and one[at : at + self._chunk] == other[at : at + self._chunk]:
             at += self._chunk

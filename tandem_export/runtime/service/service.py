@@ -96,7 +96,7 @@ class Service:
             raise QueueFullError(f"{most}. Got: one more. Send it again later.")
 
     def try_submit(self, task: Task) -> bool:
-        """As `submit`, but returns False where the line is full."""
+        """Submits a request as `submit` does, or returns False where the line is full."""
         if self._closed:
             raise engine_closed()
         try:

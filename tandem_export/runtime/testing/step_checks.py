@@ -219,7 +219,7 @@ def blocks_reach_the_caches_end(subject: Subject) -> None:
 
 
 def a_prompt_in_chunks_is_the_prompt(subject: Subject) -> None:
-    """With steps of the other row between the chunks; a prompt of two chunks, or more."""
+    """Checks steps of the other row between the chunks of a prompt, of two or more of them."""
     executor = subject.idle()
     put(executor, PROMPTS[1], 1)
     prompt = tuple(1 + i % 9 for i in range(20))
@@ -242,7 +242,7 @@ def a_prompt_in_chunks_is_the_prompt(subject: Subject) -> None:
 
 
 def a_prompt_may_begin_with_another_ones_row(subject: Subject) -> None:
-    """The row is that of a fresh prefill, and the other one stays as it was."""
+    """Checks that the row is that of a fresh prefill, and that the other one stays as it was."""
     executor = subject.idle()
     if executor.chunk is None:
         return

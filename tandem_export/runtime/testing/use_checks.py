@@ -86,7 +86,7 @@ def a_released_slot_is_idle(subject: Subject) -> None:
 
 
 def rows_that_change_places_go_on(subject: Subject) -> None:
-    """Two rows in the middle of their rounds; a place that nobody moves to is idle."""
+    """Checks two rows in the middle of their rounds; a place that nobody moves to is idle."""
     other, batch = Row(prompt=PROMPTS[2]), subject.executor.batch
     for rounds in subject.drivers():
         inputs = insert_all(subject, rounds, (_ROW, other))

@@ -83,7 +83,7 @@ def check_params_used(exported: export.Exported, graph: Graph) -> None:
 
 
 def check_donation(exported: export.Exported, graph: Graph) -> None:
-    """Every state array is donated in the module itself, to its own value after the call.
+    """Checks that every state array is donated in the module itself, to its own value.
 
     Raises:
       DonationError: the text lists the state that would be copied, or overwritten too early.

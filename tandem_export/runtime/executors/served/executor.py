@@ -196,7 +196,7 @@ class SessionExecutor:
     def _on_rows(
         self, held: Held, name: str, inputs: Mapping[str, np.ndarray]
     ) -> dict[str, np.ndarray]:
-        """A call over all rows; those without a request run on the scratch slot."""
+        """Calls over all rows; those without a request run on the scratch slot."""
         slots = [
             self._scratch if row is None else held.rows[place]
             for place, row in zip(self._places, self._rows, strict=False)
