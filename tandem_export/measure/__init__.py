@@ -14,10 +14,12 @@ from tandem_export.measure.quality import (
 from tandem_export.measure.serving import bench_serving
 from tandem_export.measure.speed import (
     BenchOptions,
+    Best,
     Candidate,
     Comparison,
     Line,
     Measurement,
+    PaperRow,
     Table,
     bench,
 )
@@ -26,6 +28,7 @@ __all__ = [
     "Acceptance",
     "AtBlockLength",
     "BenchOptions",
+    "Best",
     "Candidate",
     "Comparison",
     "EvaluateOptions",
@@ -36,6 +39,7 @@ __all__ = [
     "Means",
     "Measurement",
     "Move",
+    "PaperRow",
     "Startup",
     "Table",
     "bench",

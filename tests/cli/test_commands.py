@@ -140,7 +140,8 @@ def test_bench_writes_what_it_prints(prompts: Path, tmp_path: Path) -> None:
     options = (*small, "--no-startup", "--prompts-file", prompts, "--out", out)
     result = run("bench", shared_bundle(), *options, *KEPT)
     assert result.exit_code == 0, result.stderr
-    assert "SPEED, gamma 2" in result.stdout and "router" not in result.stdout
+    assert "SPEED, gamma 2" in result.stdout and "tau" not in result.stdout
+    assert "the best of each" in result.stdout and "(gamma 2)" in result.stdout
     lines = json.loads(out.read_text())["tables"][0]["lines"]
     assert [line["family"] for line in lines] == ["primary", "primary", "speed"]
 

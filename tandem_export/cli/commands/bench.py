@@ -21,7 +21,7 @@ from tandem_export.cli.output import (
 from tandem_export.cli.places import BUNDLE, BundlePath
 
 if TYPE_CHECKING:
-    from tandem_export.measure import Comparison, Line
+    from tandem_export.measure import Best, Comparison, Line, PaperRow
 
 
 @click.command(
@@ -105,9 +105,48 @@ def _print(comparison: Comparison) -> None:
     for table in comparison.tables:
         title = f"{comparison.bundle}, batch {table.batch}"
         print_tables(make_table(title, columns, [_row(line) for line in table.lines]))
+    if comparison.paper:
+        rows = [_paper_row(row) for row in comparison.paper]
+        print_tables(make_table("Speed-up over the primary alone, the best of each", _PAPER, rows))
     if comparison.startup is not None:
         cold, warm = comparison.startup.cold_seconds, comparison.startup.warm_seconds
         click.echo(f"load to first token: {cold:.1f} s, with a warm cache {warm:.1f} s")
+
+
+_PAPER = (
+    ">samples",
+    ">baseline SPEED",
+    ">SPEED",
+    ">gain",
+    ">with router",
+    ">gain by router",
+    ">drafter runs",
+    ">primary runs",
+)
+
+
+def _paper_row(row: PaperRow) -> list[str]:
+    """Runs are those for one answer, at a fixed gamma and with the router."""
+    runs = [
+        [f"{getattr(best, name):.1f}" for best in (row.speed, row.router) if best is not None]
+        for name in ("drafter_runs", "primary_runs")
+    ]
+    return [
+        str(row.num_samples),
+        _best(row.baseline),
+        _best(row.speed),
+        "-" if row.gain is None else f"{row.gain:.3f}",
+        _best(row.router),
+        "-" if row.router_gain is None else f"{row.router_gain:.3f}",
+        *(" -> ".join(pair) for pair in runs),
+    ]
+
+
+def _best(best: Best | None) -> str:
+    if best is None:
+        return "-"
+    tau = "" if best.tau is None else f", tau {best.tau:g}"
+    return f"{best.speed_up:.3f} (gamma {best.gamma}{tau})"
 
 
 def _row(line: Line) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Literal
 
@@ -22,7 +22,9 @@ class BenchOptions:
 
     Attributes:
       prompts: how many; every candidate answers each of them once per batch row in each repetition.
-        With few, the rows that finish first stand idle for much of the run.
+        With few, the rows that finish first stand idle for much of the run. Greedy answers to one
+        prompt are alike: they are requests apart, so that the rows hold other prompts. Sampled
+        ones are the samples of one request.
       max_new_tokens: length of every answer; end tokens are ignored.
       repetitions: turns of each candidate; the table shows medians.
       temperature: 0 is greedy.
@@ -59,6 +61,10 @@ class BenchOptions:
             raise ConfigError(f"`families` must be from {FAMILIES}. Got: {unknown[0]!r}")
         _ = self.spec
 
+    def samples(self, batch: int) -> int:
+        """Returns the answers that one request asks for at this batch."""
+        return batch if self.temperature > 0 else 1
+
     @cached_property
     def spec(self) -> ExecutorSpec:
         """What `executor` names."""
@@ -81,23 +87,28 @@ def candidates(
 
     The router and the standalone mode run at the engine's default gamma.
     """
+    ask = partial(
+        SamplingParams,
+        max_new_tokens=options.max_new_tokens,
+        temperature=options.temperature,
+        ignore_end_tokens=True,
+        num_samples=options.samples(limits.batch),
+    )
     gammas = _gammas(limits, options)
-    yield _candidate("primary, width 1", "primary", options, "primary")
+    yield _candidate("primary, width 1", "primary", ask(mode="primary"))
     for gamma in gammas:
-        name = f"primary, width {gamma + 1}"
-        yield _candidate(name, "primary", options, "primary", gamma=gamma)
+        yield _candidate(f"primary, width {gamma + 1}", "primary", ask(mode="primary", gamma=gamma))
     for gamma in gammas:
-        yield _candidate(f"SPEED, gamma {gamma}", "speed", options, "speed", gamma=gamma)
+        yield _candidate(f"SPEED, gamma {gamma}", "speed", ask(gamma=gamma))
     middle = min(gammas, key=lambda gamma: abs(gamma - limits.gamma))
     if middle in limits.gammas.get("round_router", ()):
         for tau in options.tau:
             name = f"SPEED + router, gamma {middle}, tau {tau:g}"
-            yield _candidate(name, "router", options, "router", gamma=middle, tau=tau)
-    name = f"standalone, gamma {middle}"
-    yield _candidate(name, "standalone", options, "standalone", gamma=middle)
+            yield _candidate(name, "router", ask(mode="router", gamma=middle, tau=tau))
+    standalone = ask(mode="standalone", gamma=middle)
+    yield _candidate(f"standalone, gamma {middle}", "standalone", standalone)
     for gamma in () if baseline is None else _gammas(baseline, options):
-        name = f"baseline SPEED, gamma {gamma}"
-        yield _candidate(name, "baseline", options, "speed", gamma=gamma)
+        yield _candidate(f"baseline SPEED, gamma {gamma}", "baseline", ask(gamma=gamma))
 
 
 def _gammas(limits: Limits, options: BenchOptions) -> list[int]:
@@ -109,21 +120,5 @@ def _gammas(limits: Limits, options: BenchOptions) -> list[int]:
     return chosen
 
 
-def _candidate(
-    name: str,
-    family: Family,
-    options: BenchOptions,
-    mode: Mode,
-    *,
-    gamma: int | None = None,
-    tau: float | None = None,
-) -> Candidate:
-    params = SamplingParams(
-        max_new_tokens=options.max_new_tokens,
-        temperature=options.temperature,
-        ignore_end_tokens=True,
-        mode=mode,
-        gamma=gamma,
-        tau=tau,
-    )
+def _candidate(name: str, family: Family, params: SamplingParams) -> Candidate:
     return Candidate(name=name, family=family, params=params)

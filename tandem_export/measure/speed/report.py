@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from tandem_export.jsontypes import JsonObject
-from tandem_export.measure.process import Startup
 from tandem_export.measure.speed.candidates import Candidate
 
 
@@ -23,6 +20,7 @@ class Measurement:
       call_seconds: of those inside them, the ones that calls of empty graphs would take; None where
         the executor's calls cannot be measured.
       tokens: answered.
+      primary_runs, drafter_runs: for one answer.
       mean_accepted: drafts accepted per round of a row; None where nothing drafts.
       acceptance_at: accepted / drafted for each place in the draft.
     """
@@ -32,6 +30,8 @@ class Measurement:
     host_seconds: float
     call_seconds: float | None
     tokens: int
+    primary_runs: float
+    drafter_runs: float
     mean_accepted: float | None
     acceptance_at: tuple[float, ...]
 
@@ -41,21 +41,28 @@ class Line:
     """One candidate: medians over its turns.
 
     Attributes:
+      gamma: longest draft; of the primary alone, its block's width less one (None: width 1).
+      tau: router threshold; None without a router.
       tokens_per_second: of decoding, all rows of the batch together.
       slowest, fastest: tokens per second of the slowest and fastest turn.
       speed_up: `tokens_per_second` over that of the primary alone at its best width.
       speed_up_with_prefill: the same over whole calls.
+      primary_runs, drafter_runs: for one answer.
       host_share: of a round's time, the share outside the executor.
       call_share: the share that calling the compiled graph takes, its arithmetic apart.
     """
 
     name: str
     family: str
+    gamma: int | None
+    tau: float | None
     tokens_per_second: float
     slowest: float
     fastest: float
     speed_up: float
     speed_up_with_prefill: float
+    primary_runs: float
+    drafter_runs: float
     mean_accepted: float | None
     acceptance_at: tuple[float, ...]
     host_share: float
@@ -73,27 +80,6 @@ class Table:
         """Returns the fastest candidate of a family; None if it took no part."""
         lines = [line for line in self.lines if line.family == family]
         return max(lines, key=lambda line: line.tokens_per_second, default=None)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Comparison:
-    """A whole benchmark: a table per batch bucket, and the time to the first token.
-
-    Attributes:
-      bundle, baseline: names.
-      options: of the run, plain values.
-      startup: None when it was not measured.
-    """
-
-    bundle: str
-    baseline: str | None
-    options: JsonObject
-    tables: tuple[Table, ...]
-    startup: Startup | None
-
-    def to_dict(self) -> JsonObject:
-        """Returns JSON values: times in seconds, rates in tokens per second, shares in 0 .. 1."""
-        return dataclasses.asdict(self)
 
 
 def table(
@@ -119,12 +105,16 @@ def _line(
     return Line(
         name=candidate.name,
         family=candidate.family,
+        gamma=candidate.params.gamma,
+        tau=candidate.params.tau,
         tokens_per_second=rate,
         slowest=min(rates),
         fastest=max(rates),
         speed_up=rate / decode,
         speed_up_with_prefill=_rate(turns, "seconds") / with_prefill,
         # Counts, not times: the same in every turn.
+        primary_runs=turns[0].primary_runs,
+        drafter_runs=turns[0].drafter_runs,
         mean_accepted=turns[0].mean_accepted,
         acceptance_at=turns[0].acceptance_at,
         host_share=median(turn.host_seconds / turn.decode_seconds for turn in turns),

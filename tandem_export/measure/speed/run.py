@@ -13,7 +13,9 @@ from tandem_export.errors import ConfigError
 from tandem_export.jsontypes import JsonObject
 from tandem_export.measure.process import measure_startup
 from tandem_export.measure.speed.candidates import BenchOptions, Candidate, candidates
-from tandem_export.measure.speed.report import Comparison, Measurement, Table, table
+from tandem_export.measure.speed.comparison import Comparison
+from tandem_export.measure.speed.paper import paper_rows
+from tandem_export.measure.speed.report import Measurement, Table, table
 from tandem_export.measure.turns import take_turns
 from tandem_export.progress import Progress, silent
 from tandem_export.runtime import Engine, Limits, batches_of, load
@@ -67,6 +69,7 @@ def bench(
         baseline=None if other is None else other.manifest.name,
         options=_plain(chosen_options),
         tables=tuple(tables),
+        paper=paper_rows(tables),
         startup=startup,
     )
 
@@ -111,8 +114,11 @@ def _engine(bundle: Bundle, batch: int, options: BenchOptions) -> Engine:
 def _encode(
     bundle: Bundle, engine: Engine, prompts: Sequence[Prompt] | None, options: BenchOptions
 ) -> Prompts:
-    room = engine.limits.cache - options.max_new_tokens - max(engine.limits.gammas["round"])
-    return encode_prompts(bundle, prompts, count=options.prompts, room=room) * engine.limits.batch
+    """A prompt for every row; samples of one prompt fill all rows where answers are sampled."""
+    limits = engine.limits
+    room = limits.cache - options.max_new_tokens - max(limits.gammas["round"])
+    ids = encode_prompts(bundle, prompts, count=options.prompts, room=room)
+    return ids * (limits.batch // options.samples(limits.batch))
 
 
 def _alternate(
@@ -170,6 +176,8 @@ def _turn(
         host_seconds=stats.host_seconds,
         call_seconds=None if call is None else call() * stats.rounds,
         tokens=stats.tokens,
+        primary_runs=rounds / len(results),
+        drafter_runs=sum(result.stats.drafter_runs for result in results) / len(results),
         mean_accepted=stats.accepted / rounds if stats.drafted else None,
         acceptance_at=tuple(stats.acceptance_at),
     )

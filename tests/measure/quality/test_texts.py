@@ -12,12 +12,13 @@ from tandem_export.errors import RequestError
 from tandem_export.measure.quality.texts import Text, evenly_spread, read_texts
 from tandem_export.runtime import ChatTemplate
 
+# As many templates do, it writes something behind the end of an answer, which no pair writes.
 TEMPLATE = (
-    "{% for m in messages %}{{ {'user': 'U', 'assistant': 'A'}[m.role] }} {{ m.content }} E "
+    "{% for m in messages %}{{ {'user': 'U', 'assistant': 'A'}[m.role] }} {{ m.content }} E f "
     "{% endfor %}{% if add_generation_prompt %}A{% endif %}"
 )
 WORDS = ("a", "b", "c", "d", "e", "f", "U", "A", "E", "B")
-U, A, E, B = 6, 7, 8, 9
+F, U, A, E, B = 5, 6, 7, 8, 9
 
 
 def words(begin: bool = False) -> Tokenizer:
@@ -64,16 +65,16 @@ def test_the_last_answer_of_a_conversation_is_counted(tmp_path: Path) -> None:
         conversation("a", ""),
     ]
     found = read(tmp_path / "t.jsonl", "\n".join(lines), 30)
-    assert found[0] == Text(tokens=(U, 0, 1, E, A, 2, E), first=5, head=5)
-    assert found[1].tokens == (U, 0, E, A, 1, E, U, 2, E, A, 3, 4, E)
+    assert found[0] == Text(tokens=(U, 0, 1, E, F, A, 2, E), first=6, head=6)
+    assert found[1].tokens == (U, 0, E, F, A, 1, E, F, U, 2, E, F, A, 3, 4, E)
     assert found[1].counted == 3 and found[2].counted == 1, "the end token is a part of the answer"
 
 
 def test_a_conversation_is_cut_and_one_without_an_answer_is_left_out(tmp_path: Path) -> None:
     pytest.importorskip("jinja2", reason="chat templates need jinja2 (the extra `chat`)")
     lines = [conversation("a", "b c d"), conversation("a b c d", "e")]
-    [text] = read(tmp_path / "t.jsonl", "\n".join(lines), 6)
-    assert text.tokens == (U, 0, E, A, 1, 2)
+    [text] = read(tmp_path / "t.jsonl", "\n".join(lines), 7)
+    assert text.tokens == (U, 0, E, F, A, 1, 2)
     with pytest.raises(
         RequestError, match=r"`t.jsonl`: must hold .* within 4 tokens. Got: nothing"
     ):

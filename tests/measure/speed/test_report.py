@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from tandem_export.errors import ConfigError
@@ -24,6 +26,8 @@ def turn(decode: float, tokens: int = 100, host: float = 0.1) -> Measurement:
         host_seconds=host,
         call_seconds=decode / 4,
         tokens=tokens,
+        primary_runs=20.0 * decode,
+        drafter_runs=60.0,
         mean_accepted=2.0,
         acceptance_at=(0.9, 0.5),
     )
@@ -65,6 +69,13 @@ def test_every_bucket_takes_part() -> None:
     [router] = [c for c in every if c.family == "router"]
     assert (router.params.mode, router.params.gamma, router.params.tau) == ("router", 3, 0.4)
     assert all(c.params.ignore_end_tokens and c.params.temperature == 0.5 for c in every)
+
+
+def test_sampled_answers_are_the_samples_of_one_request() -> None:
+    limits = dataclasses.replace(LIMITS, batch=4)
+    for temperature, count in ((0.0, 1), (1.0, 4)):
+        every = list(candidates(limits, BenchOptions(temperature=temperature), limits))
+        assert {c.params.num_samples for c in every} == {count}
 
 
 def test_without_a_router_and_baseline() -> None:
