@@ -26,7 +26,7 @@ def compare(
     *,
     gamma: int,
     count: int = 24,
-) -> dict[str, float]:
+) -> dict[str, Any]:
     """Means over `count` x 4,096 held-out tokens, drafting in blocks of `gamma`."""
 
     @jax.jit
@@ -44,7 +44,7 @@ def compare(
 
 def primary_measures(
     config: TandemConfig, primary: Params, corpus: Corpus, count: int = 24
-) -> dict[str, float]:
+) -> dict[str, Any]:
     """The primary's own held-out accuracy and cross entropy (nats per token)."""
     run = jax.jit(lambda params, inputs: primary_pass(config, params, inputs)[0])
     parts = [

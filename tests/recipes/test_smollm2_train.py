@@ -21,6 +21,9 @@ from tandem_export.checkpoint import read_checkpoint
 SIZES = ("--tokens", 200, "--layers", 2, "--width", 96, "--ff", 64, "--steps", 20)
 
 
+HELD_OUT = 2  # of 80 dialogues; every other one is for calibration
+
+
 def dialogue(number: int) -> Dialogue:
     rng = np.random.default_rng(number)
     prompt, answer = (tuple(rng.integers(1, 200, n).tolist()) for n in (12, 30))
@@ -74,6 +77,9 @@ def test_four_devices_train_the_same_pair_and_a_second_run_resumes(
         for row, other in zip(one[kind], four[kind], strict=True):
             assert row == pytest.approx(other, abs=0.02)
     assert [row["block"] for row in one["independent"]] == [1]
+    for name in ("router", "router_as_learned"):
+        assert one[name]["error"] == pytest.approx(four[name]["error"], abs=0.02)
+        assert sum(row["tokens"] for row in one[name]["bins"]) == 30 * HELD_OUT // 2
     pair, alone = (read_checkpoint(tmp_path / "one" / n) for n in ("pair", "pair-independent"))
     assert pair.config.layer_map == (0, 11) and pair.config.drafter.width == 96
     assert alone.config.kind == "independent" and set(alone.params) == {"primary", "drafter"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,21 +11,12 @@ from typing import TYPE_CHECKING
 import click
 
 from tandem_export.cli.choices import INTS, Option
+from tandem_export.cli.evaluation import tables
 from tandem_export.cli.options import check_is_signed, common, running, verified
-from tandem_export.cli.output import (
-    make_table,
-    needs,
-    percentages,
-    print_json,
-    print_tables,
-    progress,
-    waiting,
-)
+from tandem_export.cli.output import needs, print_json, print_tables, progress, waiting
 from tandem_export.cli.places import PAIR_PLACE, kind_of
-from tandem_export.jsontypes import JsonObject
 
 if TYPE_CHECKING:
-    from tandem_export.cli.tables import FittedTable
     from tandem_export.measure import EvaluateOptions
 
 # Of the bundle that is made of a checkpoint: what an evaluation calls, and no more.
@@ -92,7 +83,7 @@ def evaluate(
     if as_json:
         print_json(first | ({"against": other[0]} if other else {}))
     else:
-        print_tables(*_tables([first, *other]))
+        print_tables(*tables([first, *other]))
 
 
 @contextmanager
@@ -129,74 +120,3 @@ def _build(place: str, out: Path, options: EvaluateOptions) -> None:
         roles=_ROLES,
     )
     targets.build(read_checkpoint(place), wanted, out, targets=(target,), check_values=False)
-
-
-def _tables(evaluations: Sequence[JsonObject]) -> list[FittedTable]:
-    return [
-        make_table(_title(evaluations), ("pair", *_MEASURES), _rows(evaluations)),
-        *_loop_tables(evaluations),
-    ]
-
-
-_MEASURES = (
-    "model",
-    ">block",
-    ">accuracy",
-    ">CE, nats",
-    ">relative accuracy",
-    ">relative TV",
-    ">vocabulary",
-)
-
-
-def _title(evaluations: Sequence[JsonObject]) -> str:
-    return f"{evaluations[0]['primary']['tokens']:,} tokens of {evaluations[0]['texts']} texts"
-
-
-def _rows(evaluations: Sequence[JsonObject]) -> list[list[str]]:
-    """Returns the primaries, then each block length with the pairs beneath each other."""
-    rows = [
-        [
-            _name(one),
-            "primary",
-            "",
-            f"{one['primary']['accuracy']:.4f}",
-            f"{one['primary']['ce']:.4f}",
-        ]
-        + [""] * 3
-        for one in evaluations
-    ]
-    blocks = list(dict.fromkeys(row["block"] for one in evaluations for row in one["drafter"]))
-    for block in blocks:
-        for one in evaluations:
-            rows += [_row(one, row) for row in one["drafter"] if row["block"] == block]
-    return rows
-
-
-def _name(one: JsonObject) -> str:
-    return f"{one['bundle']} ({one['executor']})"
-
-
-def _row(one: JsonObject, row: JsonObject) -> list[str]:
-    figures = [
-        f"{row[name]:.4f}" for name in ("accuracy", "ce", "relative_accuracy", "relative_tv")
-    ]
-    block = "any" if row["block"] is None else str(row["block"])
-    return [_name(one), "drafter", block, *figures, f"{row['known_share']:.1%}"]
-
-
-def _loop_tables(evaluations: Sequence[JsonObject]) -> list[FittedTable]:
-    rows = [
-        [
-            _name(one),
-            row["sampling"],
-            str(row["gamma"]),
-            str(row["tokens"]),
-            f"{row['accepted_per_round']:.2f}",
-            percentages(row["acceptance_at"]),
-        ]
-        for one in evaluations
-        for row in one["acceptance"]
-    ]
-    columns = ("pair", "sampling", ">gamma", ">tokens", ">accepted", "acceptance by position")
-    return [make_table("In the loop", columns, rows)] if rows else []

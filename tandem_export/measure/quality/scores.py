@@ -37,7 +37,7 @@ class Means:
     Attributes:
       tokens: how many.
       accuracy: share of the text's tokens that are its choice.
-      ce: nats a token, over the text's tokens that it can say; NaN where there is none.
+      ce: nats a token, over the text's tokens that it can say; None if there is none.
       known_share: of the text's tokens, those that it can say: fewer than all where the drafter has
         a smaller vocabulary.
       relative_accuracy: share of tokens where its choice is the primary's.
@@ -46,7 +46,7 @@ class Means:
 
     tokens: int
     accuracy: float
-    ce: float
+    ce: float | None
     known_share: float
     relative_accuracy: float
     relative_tv: float
@@ -110,7 +110,7 @@ def means(scores: Scores) -> Means:
     return Means(
         tokens=len(known),
         accuracy=float(scores.correct.mean()),
-        ce=float(scores.nats[known].mean()) if known.any() else float("nan"),
+        ce=float(scores.nats[known].mean()) if known.any() else None,
         known_share=float(known.mean()),
         relative_accuracy=float(scores.agrees.mean()),
         relative_tv=float(1 - scores.shared.mean()),
