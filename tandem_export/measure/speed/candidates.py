@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from tandem_export.errors import ConfigError
-from tandem_export.runtime import Limits, Mode, SamplingParams
+from tandem_export.runtime import Limits, SamplingParams
 from tandem_export.runtime.executors import ExecutorSpec
 
 Family = Literal["primary", "speed", "router", "standalone", "baseline"]
