@@ -7,10 +7,10 @@ import json
 from pathlib import Path
 
 from click.testing import CliRunner
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, models
 
 from recipes.smollm2 import shards
-from recipes.smollm2.conversations import main
+from recipes.smollm2.conversations import as_conversation, main
 from recipes.smollm2.dialogues import Dialogue
 from tandem_export.checkpoint import read_checkpoint
 
@@ -40,3 +40,10 @@ def test_held_out_dialogues_become_conversations(tmp_path: Path) -> None:
         assert (user["role"], user["content"]) == ("user", dialogue.user)
         answer = ANSWERS[dialogues.index(dialogue) % 2]
         assert (assistant["role"], assistant["content"]) == ("assistant", answer)
+
+
+def test_an_end_token_that_is_an_ordinary_one_is_left_out_too() -> None:
+    words = Tokenizer(models.WordLevel({"end": 0, "yes": 1, "no": 2}, unk_token="end"))
+    dialogue = Dialogue(system="", user="", prompt=(1,), answer=(1, 2, 0), temperature=1.0, seed=0)
+    line = json.loads(as_conversation(dialogue, words, (0,)))
+    assert line["messages"][-1]["content"] == "yes no"
