@@ -6,6 +6,7 @@ import dataclasses
 import operator
 import os
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from types import TracebackType
@@ -194,6 +195,20 @@ class Engine:
         """
         tasks = self._admit(prompts, params, stream=True, deadline=deadline)
         return Call(self._service, tasks, should_cancel).deltas()
+
+    def generate_stream(
+        self,
+        prompts: Prompts,
+        params: SamplingParams | Sequence[SamplingParams] | None = None,
+        *,
+        should_cancel: ShouldCancel | None = None,
+    ) -> Iterator[Delta]:
+        """Streams under the name that `stream` had in 0.1; the next release leaves it out."""
+        text = (
+            "`Engine.generate_stream` is `Engine.stream`; the old name goes with the next release"
+        )
+        warnings.warn(text, DeprecationWarning, stacklevel=2)
+        return self.stream(prompts, params, should_cancel=should_cancel)
 
     def close(self, *, drain: bool = True) -> None:
         """Lets no request in any more, and frees what the engine holds; may be called again.

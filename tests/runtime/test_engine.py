@@ -155,6 +155,13 @@ def test_logprobs_are_the_primarys() -> None:
     assert engine.generate([[1, 2]], SHORT)[0].logprobs is None
 
 
+def test_the_old_name_of_stream_warns_and_streams() -> None:
+    engine, _ = toy_engine()
+    with pytest.warns(DeprecationWarning, match="`Engine.stream`"):
+        old = engine.generate_stream(PROMPTS[0], SHORT)
+    assert list(old) == list(engine.stream(PROMPTS[0], SHORT))
+
+
 def test_stream_deltas_make_up_the_result() -> None:
     params = SamplingParams(max_new_tokens=20, temperature=1.0, seed=5, num_samples=2)
     engine, _ = toy_engine()
