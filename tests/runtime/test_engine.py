@@ -158,8 +158,8 @@ def test_logprobs_are_the_primarys() -> None:
 def test_the_old_name_of_stream_warns_and_streams() -> None:
     engine, _ = toy_engine()
     with pytest.warns(DeprecationWarning, match="`Engine.stream`"):
-        old = engine.generate_stream(PROMPTS[0], SHORT)
-    assert list(old) == list(engine.stream(PROMPTS[0], SHORT))
+        old = engine.generate_stream(PROMPTS[:1], SHORT)
+    assert list(old) == list(engine.stream(PROMPTS[:1], SHORT))
 
 
 def test_stream_deltas_make_up_the_result() -> None:
