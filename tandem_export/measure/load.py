@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from statistics import median, quantiles
+from statistics import quantiles
 
 from tandem_export.bundle import open_bundle
 from tandem_export.data import Prompt, encode_prompts
@@ -90,6 +90,7 @@ def bench_load(
     repetitions: int = 3,
     threads: int | None = None,
     allow_expired: bool = False,
+    verify_key: str | Path | None = None,
     progress: Progress = silent,
 ) -> LoadReport:
     """Sends requests of mixed lengths at once, to each batch bucket of the bundle at `path`.
@@ -105,14 +106,17 @@ def bench_load(
       repetitions: turns of each engine; one more is not counted.
       threads: of the executors that let them be set.
       allow_expired: open the bundle although a part of it has passed its date.
+      verify_key: as in `open_bundle`.
       progress: called before each turn.
 
     Raises:
       BundleError: the bundle has expired, or cannot be loaded.
       RequestError: prompts that the bundle cannot serve.
     """
-    spec = default_executor(path) if executor is None else ExecutorSpec.parse(executor)
-    bundle = open_bundle(path, allow_expired=allow_expired).in_form(spec.form)
+    spec = default_executor(path, verify_key) if executor is None else ExecutorSpec.parse(executor)
+    bundle = open_bundle(path, allow_expired=allow_expired, verify_key=verify_key).in_form(
+        spec.form
+    )
     buckets = batches_of(bundle)
     opened = partial(load, path, executor=spec, threads=threads, allow_expired=True)
     fixed = {batch: opened(batch=batch) for batch in buckets}
@@ -177,12 +181,13 @@ def _figures(engine: Engine, results: Sequence[Result], seconds: float) -> dict[
         for own in (result.stats for result in results)
         if own.tokens > 1
     ]
+    first_twentieths, token_twentieths = quantiles(first, n=20), quantiles(token, n=20)
     return {
         "tokens_per_second": sum(len(result.tokens) for result in results) / seconds,
-        "first_p50": median(first),
-        "first_p95": quantiles(first, n=20)[-1],
-        "token_p50": median(token),
-        "token_p95": quantiles(token, n=20)[-1],
+        "first_p50": first_twentieths[9],
+        "first_p95": first_twentieths[-1],
+        "token_p50": token_twentieths[9],
+        "token_p95": token_twentieths[-1],
         "host_share": stats.host_seconds / stats.seconds,
         "host_per_round": stats.host_seconds / stats.rounds,
     }
@@ -194,8 +199,12 @@ def _moves(engines: Mapping[int, Engine], engine: Engine) -> list[Move]:
     for small, large in pairwise(buckets):
         rows, places = list(range(small)), [*range(small), *[None] * (large - small)]
         steps.resize([None] * small)
-        times = [(_seconds(steps, places), _seconds(steps, rows)) for _ in range(_MOVES + 1)]
-        grow, shrink = (median(own) for own in zip(*times[1:], strict=True))
+        times = [
+            {"grow": _seconds(steps, places), "shrink": _seconds(steps, rows)}
+            for _ in range(_MOVES + 1)
+        ]
+        typical = medians(times[1:])
+        grow, shrink = typical["grow"], typical["shrink"]
         for before, after, seconds in ((small, large, grow), (large, small, shrink)):
             stats = engines[before].stats
             rounds = seconds * stats.rounds / stats.round_seconds

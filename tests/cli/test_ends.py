@@ -100,8 +100,8 @@ def test_a_second_signal_ends_at_once_and_the_next_build_cleans_up(tmp_path: Pat
                 pass
             process.send_signal(number)
         process.communicate(timeout=240)
-        assert process.returncode == -number
-        # After two signals the first one's cleaning may have come to its end.
+        # The build may have come to its end, cleaned, between the two signals.
+        assert process.returncode in ((-number, 130) if number == signal.SIGINT else (-number,))
         assert len(hidden(tmp_path)) == 1 or number == signal.SIGINT
     roles = ("--graphs", "insert", "--platform", "cpu")
     process = start("build", shared_checkpoint(), "--out", tmp_path / "out", *BUCKETS, *roles)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tandem_export.cli.choices import Option
-from tandem_export.cli.options import common, expired, prompts_file, threads
+from tandem_export.cli.choices import EXECUTOR, Option
+from tandem_export.cli.options import common, expired, prompts_file, threads, verified
 from tandem_export.cli.output import make_table, print_json, print_tables, progress, read_prompts
 from tandem_export.cli.places import BUNDLE
 from tandem_export.jsontypes import JsonObject
@@ -25,7 +25,7 @@ Examples:
   tandem-export bench-load DIR --executor openvino --threads 1 --requests 16 --json"""
 )
 @BUNDLE
-@click.option("--executor", help="[default: one that the bundle has graphs for]")
+@click.option("--executor", type=EXECUTOR, help="[default: one that the bundle has graphs for]")
 @click.option("--requests", type=click.IntRange(2), default=64, help="At once.")
 @click.option("--longest", type=click.IntRange(4), default=64, help="Tokens of an answer.")
 @click.option("--repetitions", type=int, default=3, help="Turns of each.")
@@ -33,6 +33,7 @@ Examples:
 @expired
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="JSON goes here too.")
 @prompts_file
+@verified
 @common
 def bench_load(
     bundle: Path,

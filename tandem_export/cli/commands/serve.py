@@ -22,11 +22,14 @@ Examples:
   TANDEM_API_KEY=secret tandem-export serve build/demo --host 0.0.0.0"""
 )
 @BUNDLE
-@click.option("--host", default="127.0.0.1", help="The address to listen on.")
+@click.option("--host", default="127.0.0.1", metavar="ADDRESS", help="What to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, help="0 is a free one.")
-@click.option("--model", help="The name that clients ask for.  [default: the bundle's]")
+@click.option(
+    "--model", metavar="NAME", help="The name that clients ask for.  [default: the bundle's]"
+)
 @click.option(
     "--api-key",
+    metavar="KEY",
     envvar="TANDEM_API_KEY",
     show_envvar=True,
     help="What clients must send as a bearer token.  [default: none is asked for]",

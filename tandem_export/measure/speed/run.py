@@ -114,7 +114,7 @@ def _engine(bundle: Bundle, batch: int, options: BenchOptions) -> Engine:
 def _encode(
     bundle: Bundle, engine: Engine, prompts: Sequence[Prompt] | None, options: BenchOptions
 ) -> Prompts:
-    """A prompt for every row; samples of one prompt fill all rows where answers are sampled."""
+    """Returns a prompt for every row; answers that are sampled are those of one prompt."""
     limits = engine.limits
     room = limits.cache - options.max_new_tokens - max(limits.gammas["round"])
     ids = encode_prompts(bundle, prompts, count=options.prompts, room=room)

@@ -119,7 +119,9 @@ def prepare_export(folder: Path) -> Any:
 
     def step(params: Any, state: Any, inputs: Any) -> Any:
         after = {"position": state["position"] + inputs["tokens"]}
-        return {"count": jnp.sum(params["primary.table"]) + after["position"]}, after
+        return {
+            "count": jnp.sum(params["primary.table"]) + after["position"].astype("float32")
+        }, after
 
     shapes = (
         {"primary.table": jax.ShapeDtypeStruct((4, 3), "float32")},
